@@ -1,0 +1,54 @@
+# mydocker: `make` shows what there is to do.
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup demo test test-unit test-integration test-v2 lint type bench clean uninstall root
+
+PYTHON := .venv/bin/python3
+LAB_BIN ?= /usr/local/bin/mydocker
+export LAB_BIN
+
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: root ## Install packages, .venv, the launcher and the default image (seconds when done)
+	@lab/provision.sh
+
+demo: setup ## Play the book's commands and show what they do
+	@$(PYTHON) lab/demo.py
+
+test: setup lint type ## Run every check and every test
+	$(PYTHON) -m pytest
+
+test-unit: setup ## Run the quick tests
+	$(PYTHON) -m pytest tests/unit
+
+test-integration: setup ## Run the tests that start real containers
+	$(PYTHON) -m pytest tests/integration
+
+test-v2: setup ## Run the v2 tests on a cgroup v2 kernel (User-Mode Linux)
+	$(PYTHON) -m pytest tests/v2
+
+lint: $(PYTHON) ## Check style, and that imports go down only
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/lint-imports
+
+type: $(PYTHON) ## Check types
+	$(PYTHON) -m mypy
+
+bench: setup ## Measure mydocker beside runc, podman and docker
+	$(PYTHON) -m bench
+
+clean: ## Remove what set-up and the tools made in this directory
+	rm -rf .venv build dist .tox .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+uninstall: root ## Remove the launcher (STATE=1: every container, image and volume too)
+	$(if $(STATE),lab/remove-state.sh)
+	rm -f "$(LAB_BIN)"
+
+root:
+	@[ "$$(id -u)" = 0 ] || { echo "this needs root: sudo make $(MAKECMDGOALS)" >&2; exit 1; }
+
+$(PYTHON):
+	@echo "no .venv yet: sudo make setup" >&2; exit 1

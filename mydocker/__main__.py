@@ -1,0 +1,19 @@
+"""Start mydocker: `python3 -I -S mydocker/__main__.py`, which is what the launcher runs.
+
+The interpreter runs isolated (-I: nothing from PYTHON* variables, the user's site or the current
+directory; -S: no site module), so the search path is made here: this checkout, then the packages
+of the virtual environment for the commands that need one.
+"""
+
+import sys
+
+if __name__ == "__main__":
+    home = __file__.rpartition("/mydocker/")[0]
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    environment = sys.executable.rpartition("/bin/")[0]
+    sys.path[:0] = [home]
+    sys.path.append(f"{environment}/lib/{version}/site-packages")
+
+    from mydocker.cli import main
+
+    main(sys.argv[1:])

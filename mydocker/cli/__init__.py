@@ -1,0 +1,190 @@
+"""The command line: parse, call one function, print. Everything that decides is on lower floors.
+
+Each command lives in a module of its own that is imported only when it is called, because what a
+plain `run` does not import it does not pay for.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from mydocker.cli import flags
+from mydocker.errors import Error, Usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+COMMANDS = {
+    "run": "run a command in a new container",
+    "ps": "list containers",
+    "logs": "show what a container wrote",
+    "rm": "remove containers",
+    "commit": "make an image from a container's changes",
+    "images": "list images",
+    "import": "make an image from the tar of a root filesystem",
+    "tag": "give an image another name",
+    "rmi": "remove images",
+    "inspect": "show all that is known of a container or an image, as JSON",
+    "system": "look for what mydocker left on the host, and remove it",
+    "version": "show the version",
+}
+"""Every command and its one line in the help; the module is cli/<name>.py (import_ for import)."""
+
+ENTERS_CONTAINER = ("run",)
+"""Commands with a process that enters a container: they run from a protected executable."""
+
+HELP = """\
+Usage: mydocker [--root DIR] [--run-root DIR] COMMAND ...
+
+A container runtime that is also a course.
+
+Options:
+  --root DIR            where images and containers live (MYDOCKER_ROOT, /var/lib/mydocker)
+  --run-root DIR        where locks and sockets live (MYDOCKER_RUN_ROOT, /run/mydocker)
+  --explain[=FILE]      tell each thing that is asked of the kernel
+  --debug               show where in the code an error came from
+  --version             show the version
+
+Commands:
+"""
+
+
+class Globals:
+    """Where this call of mydocker keeps its state; from flags, else the environment."""
+
+    root = os.environ.get("MYDOCKER_ROOT") or "/var/lib/mydocker"
+    run_root = os.environ.get("MYDOCKER_RUN_ROOT") or "/run/mydocker"
+    cgroup_parent = os.environ.get("MYDOCKER_CGROUP_PARENT") or "/mydocker"
+    debug = False
+
+
+def main(words: list[str]) -> NoReturn:
+    """Run one command line and exit with its code; the one place that prints errors.
+
+    os._exit instead of a return: taking the interpreter apart costs more than a container's end.
+    """
+    try:
+        code = dispatch(words) or 0
+        sys.stdout.flush()
+    except Error as error:
+        code = report(error)
+    except KeyboardInterrupt:
+        code = 130
+    except BrokenPipeError:  # the reader of our output is gone (`mydocker ps | head -1`)
+        code = 141
+    except MemoryError:
+        code = report(Error("mydocker", "", "out of memory"))
+    except Exception as error:
+        code = report(Error("mydocker", type(error).__name__, str(error), hint="this is a bug"))
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def report(error: Error) -> int:
+    """One line that says what failed, one that says what to do, the traceback only on --debug."""
+    if Globals.debug:
+        import traceback
+
+        traceback.print_exc()
+    lines = [f"mydocker: {error}", *getattr(error, "__notes__", ())]
+    if error.hint:
+        lines.append(f"hint: {error.hint}")
+    try:
+        print("\n".join(printable(line) for line in lines), file=sys.stderr)
+    except OSError:
+        pass
+    return error.code
+
+
+def printable(text: str) -> str:
+    """Names and paths come from anywhere: no control character of theirs reaches the terminal."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
+def dispatch(words: list[str]) -> int | None:
+    """Read the options before the command's name, then hand over to the command's module."""
+    queue = list(words)
+    explain: str | None = None
+    while queue and queue[0].startswith("-"):
+        word, equals, text = queue.pop(0).partition("=")
+        if word in ("--root", "--run-root", "--cgroup-parent"):
+            if not equals:
+                if not queue:
+                    raise Usage("mydocker", word, "needs a value")
+                text = queue.pop(0)
+            setattr(Globals, word[2:].replace("-", "_"), os.path.abspath(text))
+        elif word == "--debug":
+            Globals.debug = True
+        elif word == "--explain":
+            explain = text
+        elif word in ("-h", "--help"):
+            print_help()
+            return 0
+        elif word in ("-v", "--version"):
+            queue = ["version"]
+        else:
+            raise Usage("mydocker", word, "no such option", hint="mydocker --help")
+    if not queue:
+        print_help()
+        return 0
+    name = queue.pop(0)
+    if name == "help":
+        if not queue:
+            print_help()
+            return 0
+        name, queue = queue[0], ["--help"]
+    return run_command(name, queue, explain)
+
+
+def run_command(name: str, words: list[str], explain: str | None) -> int | None:
+    """Parse a command's own words, and run it."""
+    command = load(name)
+    values, operands = flags.parse(name, command, words)
+    if values["help"]:
+        print(flags.help_text(name, command))
+        return 0
+    if values["debug"]:
+        Globals.debug = True
+    if os.geteuid() != 0 and name not in ("version",):
+        raise Error(name, "", "needs root", hint=f"sudo mydocker {name} …")
+    if name in ENTERS_CONTAINER:
+        from mydocker.linux import selfexe
+
+        selfexe.protect()
+    watch(explain if values["explain"] is None else values["explain"])
+    return command.run(values, operands)
+
+
+def load(name: str) -> flags.Command:
+    """The command of that name; Usage with the nearest names if there is none."""
+    if name not in COMMANDS:
+        import difflib
+
+        close = difflib.get_close_matches(name, COMMANDS)
+        hint = f"did you mean {close[0]}?" if close else "mydocker --help lists them"
+        raise Usage("mydocker", name, "no such command", hint=hint)
+    module = f"mydocker.cli.{name}_" if name == "import" else f"mydocker.cli.{name}"
+    __import__(module)
+    command: Any = sys.modules[module].COMMAND
+    return command  # type: ignore[no-any-return]
+
+
+def watch(explain: str | None) -> None:
+    """Put the watchers on the funnel that were asked for."""
+    fault = os.environ.get("MYDOCKER_FAULT")
+    if fault:
+        from mydocker.linux import trace
+
+        trace.watch(trace.Fault(fault))
+    if explain is not None:
+        from mydocker.linux import explain as explainer
+
+        explainer.start(explain)
+
+
+def print_help() -> None:
+    """The first page of help."""
+    width = max(len(name) for name in COMMANDS)
+    print(HELP + "\n".join(f"  {name:{width}}  {text}" for name, text in COMMANDS.items()))

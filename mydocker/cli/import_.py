@@ -1,0 +1,40 @@
+"""`mydocker import`: the tar of a root filesystem becomes an image."""
+
+from __future__ import annotations
+
+import sys
+
+from mydocker.cli import Globals
+from mydocker.cli.flags import Command, Flag
+from mydocker.errors import KernelError
+from mydocker.rootfs.store import Store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+FLAGS = [
+    Flag("-c --change", "list", "a Dockerfile instruction to apply", metavar="'CMD [\"sh\"]'"),
+    Flag("-m --message", "value", "a message for the history", metavar="TEXT", default=""),
+]
+
+
+def run(values: dict[str, Any], words: list[str]) -> None:
+    """Read the tar from a file or stdin, print the id of the image."""
+    name = words[1] if len(words) > 1 else None
+    store = Store(Globals.root)
+    if words[0] == "-":
+        image = store.import_rootfs(sys.stdin.buffer, name, values["change"], values["message"])
+    else:
+        try:
+            stream = open(words[0], "rb")
+        except OSError as error:
+            raise KernelError.of(error, "import", words[0]) from None
+        with stream:
+            image = store.import_rootfs(stream, name, values["change"], values["message"])
+    print(image.id)
+
+
+COMMAND = Command(
+    run, "[OPTIONS] FILE|- [NAME[:TAG]]", "Make an image from a tar.", FLAGS, least=1, most=2
+)

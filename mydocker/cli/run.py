@@ -1,0 +1,132 @@
+"""`mydocker run`: a new container, in the foreground or (-d) in the background."""
+
+from __future__ import annotations
+
+import os
+
+from mydocker.cli import Globals
+from mydocker.cli.flags import Command, Flag
+from mydocker.errors import Usage
+from mydocker.lifecycle import run as lifecycle
+from mydocker.lifecycle.options import Options
+from mydocker.spec import Resources
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+FLAGS = [
+    Flag("-d --detach", "bool", "run in the background and print the id"),
+    Flag("-i --interactive", "bool", "let the container read from stdin"),
+    Flag("-t --tty", "bool", "give the container a terminal"),
+    Flag("--rm", "bool", "remove the container when it ends"),
+    Flag("--name -name", "value", "a name for the container"),
+    Flag("--image", "value", "the image, when the first word is the command"),
+    Flag("-e --env", "list", "set a variable", metavar="NAME[=VALUE]"),
+    Flag("--env-file", "list", "set the variables that a file lists", metavar="FILE"),
+    Flag("-w --workdir", "value", "the working directory", metavar="DIR"),
+    Flag("-u --user", "value", "who the command runs as", metavar="USER[:GROUP]"),
+    Flag("-v --volume", "list", "bind a host path into the container", metavar="SRC:DST[:ro]"),
+    Flag("--mount", "list", "a mount, in words", metavar="type=bind,source=…,target=…"),
+    Flag("--tmpfs", "list", "a directory in memory", metavar="DST[:OPTIONS]"),
+    Flag("--shm-size", "value", "the size of /dev/shm", metavar="SIZE"),
+    Flag("--read-only", "bool", "make the root filesystem read-only"),
+    Flag("--hostname -hostname", "value", "the host name inside", metavar="NAME"),
+    Flag("--entrypoint", "value", "replace the image's entrypoint", metavar="COMMAND"),
+    Flag("--init", "bool", "run a small init that reaps and forwards signals as PID 1"),
+    Flag("--stop-signal", "value", "the signal that asks it to end", metavar="SIGNAL"),
+    Flag("--stop-timeout", "value", "seconds to wait before it is killed", metavar="SECONDS"),
+    Flag("-m --memory -mem", "value", "limit of memory, swap included", metavar="SIZE"),
+    Flag("--memory-swap", "value", "limit of memory plus swap, -1 for none", metavar="SIZE"),
+    Flag("--memory-reservation", "value", "soft limit of memory", metavar="SIZE"),
+    Flag("-c --cpu-shares -cpushare", "value", "relative weight, 1024 by default", metavar="N"),
+    Flag("--cpus", "value", "limit of cpu time, in processors", metavar="N"),
+    Flag("--cpuset-cpus -cpuset", "value", "the processors it may use", metavar="0-2,4"),
+    Flag("--cpuset-mems", "value", "the memory nodes it may use", metavar="0-1"),
+    Flag("--pids-limit", "value", "limit of processes, -1 for none", metavar="N"),
+    Flag("--blkio-weight", "value", "relative weight of block io, 10 to 1000", metavar="N"),
+    Flag("--device-read-bps", "list", "limit of reading", metavar="DEVICE:RATE"),
+    Flag("--device-write-bps", "list", "limit of writing", metavar="DEVICE:RATE"),
+    Flag("--device-read-iops", "list", "limit of read operations", metavar="DEVICE:RATE"),
+    Flag("--device-write-iops", "list", "limit of write operations", metavar="DEVICE:RATE"),
+    Flag("--oom-score-adj", "value", "how readily the kernel kills it", metavar="N"),
+    Flag("--ulimit", "list", "a limit of getrlimit(2)", metavar="NAME=SOFT[:HARD]"),
+    Flag("--sysctl", "list", "set a sysctl of its namespaces", metavar="NAME=VALUE"),
+    Flag("--cap-add", "list", "add a capability", metavar="CAP"),
+    Flag("--cap-drop", "list", "drop a capability", metavar="CAP"),
+    Flag("--privileged", "bool", "all capabilities and devices, nothing covered"),
+    Flag("--security-opt", "list", "no-new-privileges", metavar="OPTION"),
+    Flag("--userns", "value", "map root to another user: auto or FIRST[:SIZE]", metavar="MAP"),
+    Flag("--network --net -net", "value", "none or host", metavar="NETWORK", default="none"),
+    Flag("-l --label", "list", "a label", metavar="NAME[=VALUE]"),
+    Flag("--cidfile", "value", "write the id to this new file", metavar="FILE"),
+    Flag("--cgroup-parent", "value", "the cgroup that holds the container's", metavar="PATH"),
+    Flag("--sig-proxy", "bool", "pass signals on (=false to not)", default=True),
+]
+
+
+def run(values: dict[str, Any], words: list[str]) -> int:
+    """Parse into Options, run, and return the container's exit code."""
+    return lifecycle.run(Globals.root, options(values, words))
+
+
+def options(values: dict[str, Any], words: list[str]) -> Options:
+    """The flags of `run` and `create` as Options; a value that is wrong is named by its flag."""
+    given = {name: values[name] for name in Options.fields() if values.get(name) is not None}
+    for name in ("stop_timeout", "oom_score_adj"):
+        if name in given:
+            given[name] = whole_number(f"--{name.replace('_', '-')}", given[name])
+    if "shm_size" in given:
+        given["shm_size"] = _sizes().parse_size("--shm-size", given["shm_size"])
+    if "cidfile" in given:
+        given["cidfile"] = os.path.abspath(given["cidfile"])
+    given.setdefault("cgroup_parent", Globals.cgroup_parent)
+    return Options(words=words, resources=resources(values), **given)
+
+
+def resources(values: dict[str, Any]) -> Resources:
+    """The limits that were asked for."""
+    found: dict[str, Any] = {}
+    for name in ("memory", "memory_swap", "memory_reservation"):
+        if values[name] is not None:
+            flag = f"--{name.replace('_', '-')}"
+            unlimited = name == "memory_swap" and values[name] == "-1"
+            found[name] = -1 if unlimited else _sizes().parse_size(flag, values[name])
+    for name in ("cpu_shares", "pids_limit", "blkio_weight"):
+        if values[name] is not None:
+            found[name] = whole_number(f"--{name.replace('_', '-')}", values[name])
+    if values["cpus"] is not None:
+        found["cpu_quota"], found["cpu_period"] = _sizes().parse_cpus(values["cpus"])
+    for name in ("cpuset_cpus", "cpuset_mems"):
+        if values[name] is not None:
+            found[name] = values[name]
+    for kind in ("read_bps", "write_bps", "read_iops", "write_iops"):
+        flag = f"--device-{kind.replace('_', '-')}"
+        rates = values[f"device_{kind}"]
+        found[kind] = [_sizes().parse_device_rate(flag, text) for text in rates]
+    return Resources(**found)
+
+
+def _sizes() -> Any:
+    from mydocker.cgroups import sizes  # only where a limit is given
+
+    return sizes
+
+
+def whole_number(flag: str, text: str) -> int:
+    """The text as a whole number; Usage names the flag."""
+    try:
+        return int(text)
+    except ValueError:
+        raise Usage(flag, text, "not a whole number") from None
+
+
+COMMAND = Command(
+    run,
+    "[OPTIONS] [IMAGE] COMMAND [ARG...]",
+    "Run a command in a new container. The first word is the image if there is a local image of\n"
+    "that name, else a command in the default image (busybox).",
+    FLAGS,
+    least=0,
+    stop_at_word=True,
+)

@@ -1,0 +1,64 @@
+"""One family of errors, so that one place can print them all.
+
+Whatever goes wrong is told to the user as one line::
+
+    mydocker: <what failed>: <object>: <why>
+
+and, where it helps, a second line that says what to do. The exit code is part of the error:
+Docker keeps 125 for "the runtime itself failed", 126 for "the command cannot be executed" and
+127 for "the command was not found" (docker-run(1), EXIT STATUS).
+"""
+
+from __future__ import annotations
+
+import os
+
+RUNTIME_FAILED = 125
+CANNOT_EXECUTE = 126
+NOT_FOUND = 127
+
+
+class Error(Exception):
+    """What failed, on which object, and why; with the exit code that the command line returns."""
+
+    def __init__(
+        self, what: str, obj: str = "", why: str = "", *, hint: str = "", code: int = RUNTIME_FAILED
+    ) -> None:
+        super().__init__(what, obj, why)
+        self.what = what
+        self.obj = obj
+        self.why = why
+        self.hint = hint
+        self.code = code
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.what, self.obj, self.why) if part)
+
+
+class Usage(Error):
+    """The command line itself is wrong: an unknown flag, a value that does not parse."""
+
+
+class NotFound(Error):
+    """A container, image, volume or network of that name does not exist."""
+
+
+class Conflict(Error):
+    """The object exists, but its state forbids what was asked: a name taken, a running container."""
+
+
+class Corrupt(Error):
+    """A file of mydocker's own state does not hold what it should."""
+
+
+class KernelError(Error):
+    """The kernel refused a call: which one, on what, and the errno it gave (errno(3))."""
+
+    def __init__(self, what: str, obj: str, errno: int, *, hint: str = "") -> None:
+        super().__init__(what, obj, os.strerror(errno).lower(), hint=hint)
+        self.errno = errno
+
+    @classmethod
+    def of(cls, error: OSError, what: str, obj: str = "") -> KernelError:
+        """The same refusal, from the OSError that one of Python's own wrappers raised."""
+        return cls(what, obj or str(error.filename or ""), error.errno or 0)

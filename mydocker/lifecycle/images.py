@@ -1,0 +1,85 @@
+"""What images and containers have to do with each other: commit, and images that are in use."""
+
+from __future__ import annotations
+
+from mydocker import cgroups
+from mydocker.errors import Conflict, NotFound
+from mydocker.lifecycle.container import Container, Containers
+from mydocker.lifecycle.repair import everything, put_right
+from mydocker.linux.cleanup import Cleanup
+from mydocker.rootfs.store import Store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mydocker.rootfs.store import Image
+
+
+def find(store: Store, word: str) -> Image:
+    """The image of that name, tag or id; NotFound if there is none."""
+    image = store.find(word)
+    if image is None:
+        raise NotFound("image", word, "no such image", hint="mydocker images lists them")
+    return image
+
+
+def remove(root: str, word: str, force: bool) -> list[str]:
+    """Remove an image, or one of its names; what was untagged and deleted, in Docker's words.
+
+    An image that a container was made from is refused: the container's overlay needs its layers.
+    """
+    users = {container.image_id: container.name for container in everything(Containers(root))}
+    return Store(root).remove(word, force, lambda image_id: users.get(image_id, ""))
+
+
+def the_one_running(containers: Containers) -> Container:
+    """The container that `commit IMAGE` means: there must be exactly one that runs."""
+    running = [c for c in everything(containers) if c.status in ("running", "paused")]
+    if len(running) != 1:
+        names = ", ".join(c.name for c in running) or "none"
+        why = f"which container? {len(running)} are running: {names}"
+        raise Conflict("commit", "", why, hint="mydocker commit CONTAINER IMAGE")
+    return running[0]
+
+
+def chosen(containers: Containers, words: list[str]) -> Container:
+    """The container of `commit CONTAINER [IMAGE]`, or the one that `commit IMAGE` means."""
+    try:
+        container = put_right(containers, containers.find(words[0]))
+    except NotFound:
+        if len(words) > 1:
+            raise
+        return the_one_running(containers)
+    if container is None:
+        raise NotFound("container", words[0], "no such container")
+    return container
+
+
+def commit(root: str, words: list[str], author: str, message: str, changes: list[str]) -> Image:
+    """Make the changes of a container an image of that name.
+
+    A running container is paused meanwhile, so that the layer is of one moment. What is in its
+    volumes lies on other file systems and is not in the upper directory: it stays out.
+    """
+    from mydocker.rootfs.commit import commit as make
+
+    containers, store = Containers(root), Store(root)
+    container = chosen(containers, words)
+    name = words[-1]
+    if len(words) == 1 and (name == container.name or container.id.startswith(name)):
+        name = ""  # `commit CONTAINER`: an image without a name
+    targets = [mount.destination for mount in container.spec().mounts]
+    with Cleanup() as undo:
+        if container.status == "running":
+            group = cgroups.group(container.cgroup_parent, container.id)
+            group.freeze()
+            undo.push(group.thaw)
+        return make(
+            store,
+            find(store, container.image_id),
+            f"{container.directory}/upper",
+            name or None,
+            author=author,
+            message=message,
+            changes=changes,
+            exclude=targets,
+        )

@@ -1,0 +1,239 @@
+"""What `run` and `create` are asked for, and the OCI spec that this becomes.
+
+One code path: flags and the image's configuration go in here, a `Spec` comes out, and everything
+below runs that spec without knowing about flags (architecture: one path from Spec to process).
+"""
+
+from __future__ import annotations
+
+import os
+
+from mydocker.errors import NotFound, Usage
+from mydocker.lifecycle import defaults
+from mydocker.linux import capabilities
+from mydocker.rootfs import volumes
+from mydocker.spec import (
+    Capabilities,
+    IdMapping,
+    Linux,
+    Mount,
+    Process,
+    Resources,
+    Rlimit,
+    Root,
+    Spec,
+    Struct,
+    User,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mydocker.rootfs.store import Image
+
+
+class Options(Struct):
+    """The flags of `mydocker run`, one field each; None means that the flag was not given."""
+
+    image: str | None = None
+    words: list[str] = []
+    name: str | None = None
+    detach: bool = False
+    tty: bool = False
+    interactive: bool = False
+    rm: bool = False
+    init: bool = False
+    cidfile: str | None = None
+    sig_proxy: bool = True
+    env: list[str] = []
+    env_file: list[str] = []
+    workdir: str | None = None
+    user: str | None = None
+    hostname: str | None = None
+    entrypoint: str | None = None
+    volume: list[str] = []
+    mount: list[str] = []
+    tmpfs: list[str] = []
+    read_only: bool = False
+    shm_size: int = 64 << 20
+    resources: Resources = Resources()
+    ulimit: list[str] = []
+    sysctl: list[str] = []
+    cap_add: list[str] = []
+    cap_drop: list[str] = []
+    privileged: bool = False
+    security_opt: list[str] = []
+    oom_score_adj: int | None = None
+    userns: str | None = None
+    network: str = "none"
+    label: list[str] = []
+    stop_signal: str | None = None
+    stop_timeout: int | None = None
+    cgroup_parent: str = "/mydocker"
+
+
+def spec(options: Options, image: Image, container_id: str, root: str) -> Spec:
+    """The OCI spec of a container: Docker's defaults, the image's configuration, then the flags.
+
+    `root` is the directory that its mount namespace will use as `/`.
+    """
+    mappings = id_mappings(options.userns)
+    names = capabilities.choose(options.cap_add, options.cap_drop, options.privileged)
+    hostname = options.hostname or container_id[:12]
+    resources = options.resources
+    resources.devices = [] if options.privileged else defaults.DEVICE_RULES
+    return Spec(
+        process=Process(
+            terminal=options.tty,
+            user=User(username=options.user or image.config.config.user),
+            args=arguments(options, image),
+            env=environment(options, image, hostname),
+            cwd=options.workdir or image.config.config.working_dir or "/",
+            capabilities=Capabilities(bounding=names, effective=names, permitted=names),
+            rlimits=[parse_ulimit(text) for text in options.ulimit],
+            no_new_privileges=no_new_privileges(options.security_opt),
+            oom_score_adj=options.oom_score_adj,
+        ),
+        root=Root(path=root, readonly=options.read_only),
+        hostname=hostname,
+        mounts=mounts(options),
+        linux=Linux(
+            namespaces=defaults.namespaces(options.network != "host", bool(mappings)),
+            uid_mappings=mappings,
+            gid_mappings=mappings,
+            devices=defaults.devices(),
+            cgroups_path=f"{options.cgroup_parent}/{container_id}",
+            resources=resources,
+            sysctl=pairs("sysctl", options.sysctl),
+            masked_paths=[] if options.privileged else defaults.MASKED_PATHS,
+            readonly_paths=[] if options.privileged else defaults.READONLY_PATHS,
+        ),
+    )
+
+
+def arguments(options: Options, image: Image) -> list[str]:
+    """The words to execute: entrypoint, then the command given, else the image's own."""
+    config = image.config.config
+    if options.entrypoint is not None:
+        entry = [options.entrypoint] if options.entrypoint else []
+        words = entry + options.words
+    else:
+        words = config.entrypoint + (options.words or config.cmd)
+    if not words:
+        raise Usage("run", options.image or "image", "no command given, and the image has none")
+    return list(words)
+
+
+def environment(options: Options, image: Image, hostname: str) -> list[str]:
+    """Docker's few variables, the image's, the files', then `-e`; never the host's environment.
+
+    `-e NAME` without a value takes that one variable from the caller, if it is set there.
+    """
+    found = {"PATH": defaults.PATH, "HOSTNAME": hostname}
+    if options.tty:
+        found["TERM"] = "xterm"
+    given = [
+        *image.config.config.env,
+        *(line for f in options.env_file for line in read_env_file(f)),
+    ]
+    for item in [*given, *options.env]:
+        name, separator, value = item.partition("=")
+        if not name or "\0" in item:
+            raise Usage("environment", item, "not NAME=VALUE")
+        if separator:
+            found[name] = value
+        elif name in os.environ:
+            found[name] = os.environ[name]
+    return [f"{name}={value}" for name, value in found.items()]
+
+
+def read_env_file(path: str) -> list[str]:
+    """The lines of an `--env-file`: NAME=VALUE, blank lines and # comments left out."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            lines = [line.strip() for line in file]
+    except (OSError, UnicodeDecodeError) as error:
+        why = (
+            error.strerror.lower() if isinstance(error, OSError) and error.strerror else "not UTF-8"
+        )
+        raise NotFound("env-file", path, why) from None
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def mounts(options: Options) -> list[Mount]:
+    """Docker's mounts, then the user's, parents first; a user's mount replaces a default one."""
+    asked = [volumes.parse_volume(text) for text in options.volume]
+    asked += [volumes.parse_mount(text) for text in options.mount]
+    asked += [volumes.parse_tmpfs(text) for text in options.tmpfs]
+    targets = [os.path.normpath(mount.destination) for mount in asked]
+    for target in targets:
+        if targets.count(target) > 1:
+            raise Usage("volume", target, "is given twice")
+    own = defaults.mounts(options.shm_size, read_only_sys=not options.privileged)
+    return [m for m in own if m.destination not in targets] + volumes.in_order(asked)
+
+
+def id_mappings(word: str | None) -> list[IdMapping]:
+    """`--userns auto` or `--userns FIRST[:SIZE]`: the ids outside behind 0 to 65535 inside."""
+    if word in (None, "", "host"):
+        return []
+    first, _, size = ("100000:65536" if word == "auto" else str(word)).partition(":")
+    if not first.isdigit() or not (size or "65536").isdigit() or int(first) == 0:
+        raise Usage("--userns", str(word), "not host, auto or FIRST[:SIZE]")
+    return [IdMapping(container_id=0, host_id=int(first), size=int(size or 65536))]
+
+
+def parse_ulimit(text: str) -> Rlimit:
+    """`--ulimit nofile=1024[:2048]` as a getrlimit(2) limit."""
+    import resource
+
+    name, _, values = text.partition("=")
+    soft, _, hard = values.partition(":")
+    kind = f"RLIMIT_{name.upper()}"
+    if not hasattr(resource, kind):
+        raise Usage("--ulimit", text, f"no limit is called {name!r}", hint="see getrlimit(2)")
+    try:
+        low, high = int(soft), int(hard or soft)
+    except ValueError:
+        raise Usage("--ulimit", text, "not NAME=SOFT[:HARD]") from None
+    if low < -1 or high < -1 or high != -1 and (low == -1 or low > high):
+        raise Usage("--ulimit", text, "the soft limit is above the hard one")
+    return Rlimit(type=kind, soft=low, hard=high)
+
+
+def no_new_privileges(words: list[str]) -> bool:
+    """Whether `--security-opt no-new-privileges` was given; other options are refused by name."""
+    wanted = False
+    for word in words:
+        name, _, value = word.replace(":", "=").partition("=")
+        if name != "no-new-privileges" or value not in ("", "true", "false"):
+            raise Usage("--security-opt", word, "not supported", hint="no-new-privileges is")
+        wanted = value != "false"
+    return wanted
+
+
+def pairs(flag: str, items: list[str]) -> dict[str, str]:
+    """NAME=VALUE words as a dict; one without `=` is an error, except for labels."""
+    found = {}
+    for item in items:
+        name, separator, value = item.partition("=")
+        if not name or not separator and flag != "label":
+            raise Usage(f"--{flag}", item, "not NAME=VALUE")
+        found[name] = value
+    if flag == "sysctl":
+        for name in found:
+            check_sysctl(name)
+    return found
+
+
+def check_sysctl(name: str) -> None:
+    """Only sysctls that a namespace has of its own; others would change the host.
+
+    Also no `/` or `..` in the name: it becomes a path (CVE-2022-0811 was such an injection).
+    """
+    own = (
+        name.startswith(("net.", "fs.mqueue.", "kernel.msg", "kernel.shm")) or name == "kernel.sem"
+    )
+    if not own or "/" in name or ".." in name:
+        raise Usage(
+            "--sysctl", name, "does not belong to a namespace", hint="net.* and kernel.shm* do"
+        )

@@ -1,0 +1,139 @@
+"""Create a container from flags and an image, and run it (the book's 3.1, 5.1)."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from mydocker.errors import Conflict, Error, KernelError, NotFound, Usage
+from mydocker.lifecycle import names, options
+from mydocker.lifecycle.container import Container, Containers, now
+from mydocker.lifecycle.monitor import Monitor, detach, explain_not_found
+from mydocker.lifecycle.options import Options
+from mydocker.lifecycle.repair import put_right
+from mydocker.lifecycle.stdio import Stdio, check_terminal
+from mydocker.rootfs.store import Store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mydocker.rootfs.store import Image
+    from mydocker.spec import Spec
+
+DEFAULT_IMAGE = "busybox"
+
+
+def run(root: str, asked: Options) -> int:
+    """Create a container and run it; in the foreground its exit code is returned.
+
+    The first word of `asked.words` is the image if there is one of that name. If not, it is a
+    command in the default image, as the book types it.
+    """
+    if not asked.detach:
+        check_terminal(asked.tty, asked.interactive)
+    store = Store(root)
+    image, implicit = choose_image(store, asked)
+    containers = Containers(root)
+    container = create(containers, asked, image)
+    monitor = Monitor(containers, container, container.spec())
+    stdio = Stdio(asked.tty, asked.interactive, foreground=not asked.detach)
+    try:
+        if not asked.detach:
+            return monitor.run(stdio, started=lambda: None, sig_proxy=asked.sig_proxy)
+        detach(lambda started: monitor.run(stdio, started))
+    except Error as error:
+        if implicit:
+            raise explain_not_found(error, implicit, DEFAULT_IMAGE) from None
+        raise
+    print(container.id)
+    return 0
+
+
+def choose_image(store: Store, asked: Options) -> tuple[Image, str]:
+    """The image to run, and the word that was taken for a command for want of such an image.
+
+    Takes the image's name off `asked.words`.
+    """
+    word = asked.words[0] if asked.words else ""
+    if asked.image is None and word:
+        image = store.find(word)
+        if image:
+            asked.image = asked.words.pop(0)
+            return image, ""
+    found = store.find(asked.image or DEFAULT_IMAGE)
+    if found is None:
+        hint = "sudo make setup builds it" if asked.image is None else "mydocker images lists them"
+        raise NotFound("image", asked.image or DEFAULT_IMAGE, "no such image", hint=hint)
+    implicit = "" if asked.image else word
+    asked.image = asked.image or DEFAULT_IMAGE
+    return found, implicit
+
+
+def create(containers: Containers, asked: Options, image: Image) -> Container:
+    """Write the record and the spec of a new container; nothing of the kernel's is made yet."""
+    container_id = os.urandom(32).hex()
+    directory = f"{containers.root}/containers/{container_id}"
+    name = names.check(asked.name) if asked.name is not None else names.invent()
+    spec = options.spec(asked, image, container_id, f"{directory}/rootfs")
+    stop_signal = asked.stop_signal or image.config.config.stop_signal or "SIGTERM"
+    container = Container(
+        id=container_id,
+        name=name,
+        image=asked.image or DEFAULT_IMAGE,
+        image_id=image.id,
+        layers=image.layers,
+        command=spec.process.args,
+        created=now(),
+        tty=asked.tty,
+        open_stdin=asked.interactive,
+        auto_remove=asked.rm,
+        init=asked.init,
+        stop_signal=parse_signal(stop_signal),
+        stop_timeout=10 if asked.stop_timeout is None else asked.stop_timeout,
+        cgroup_parent=asked.cgroup_parent,
+        labels={**image.config.config.labels, **options.pairs("label", asked.label)},
+    )
+    container.watched_by(os.getpid())
+    if asked.cidfile:
+        write_cidfile(asked.cidfile, container_id)
+    add(containers, container, spec, invented=asked.name is None)
+    return container
+
+
+def add(containers: Containers, container: Container, spec: Spec, invented: bool) -> None:
+    """Add the record. A name that we invented is invented again when it is taken; one that was
+    asked for may be held by a container that only a crash has kept from being removed."""
+    for attempt in range(10):
+        try:
+            containers.add(container, spec)
+        except Conflict:
+            containers.discard(container)
+            if invented:
+                container.name = names.invent()
+            elif attempt or put_right(containers, containers.find(container.name)):
+                raise
+        except Error:
+            containers.discard(container)
+            raise
+        else:
+            return
+
+
+def parse_signal(word: str) -> str:
+    """A signal by name or number, as SIGTERM."""
+    name = word.upper()
+    if name.isdigit() and int(name) in set(signal.Signals):
+        return signal.Signals(int(name)).name
+    name = name if name.startswith("SIG") else f"SIG{name}"
+    if name not in signal.Signals.__members__:
+        raise Usage("signal", word, "no such signal")
+    return name
+
+
+def write_cidfile(path: str, container_id: str) -> None:
+    """Write the id to a file that must be new, so that no two runs share one."""
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise KernelError.of(error, "cidfile", path) from None
+    os.write(fd, container_id.encode())
+    os.close(fd)

@@ -1,0 +1,189 @@
+"""What a container reads and writes, carried between it and whoever watches.
+
+Two shapes, and one loop for both. With `-t` the container has a pty: one stream both ways, and the
+user's own terminal is put in raw mode so that every key gets through. Without it there are pipes,
+stdout and stderr apart. In both cases everything that comes out is logged, and copied to the
+foreground if there is one. The loop is poll(2) over descriptors; the container's end shows as a
+readable pidfd (pidfd_open(2)).
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+
+from mydocker.errors import Error
+from mydocker.linux import process, pty
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Self
+
+    from mydocker.lifecycle.logs import Log
+
+_CHUNK = 1 << 16
+
+PROXIED = ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGCONT", "SIGALRM")
+"""Signals that `--sig-proxy` passes on to the container's first process."""
+
+
+class Stdio:
+    """The monitor's side of a container's standard streams.
+
+    `foreground` is whether this process's own stdin, stdout and stderr take part (`run` without
+    `-d`); `interactive` whether the container may read at all (`-i`).
+    """
+
+    def __init__(self, terminal: bool, interactive: bool, foreground: bool) -> None:
+        self.terminal = terminal
+        self.interactive = interactive
+        self.foreground = foreground
+        self.raw: pty.RawMode | None = None
+        self._input = -1  # where the container's stdin is written to
+        self._outputs: dict[int, tuple[str, int]] = {}  # read from: stream's name, copied to
+        self._inside: list[int] = []  # the container's ends, ours only until it has them
+
+    def open(self) -> tuple[int, int, int] | None:
+        """The three descriptors for the container, or None with a pty, which it makes itself."""
+        if self.terminal:
+            return None
+        stdin = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+        if self.interactive:
+            os.close(stdin)
+            stdin, self._input = os.pipe()
+        out_read, out_write = os.pipe()
+        err_read, err_write = os.pipe()
+        self._outputs = {out_read: ("stdout", 1), err_read: ("stderr", 2)}
+        self._inside = [stdin, out_write, err_write]
+        return stdin, out_write, err_write
+
+    def console(self, master: int) -> None:
+        """Take the master of the container's pty, with the size of the terminal in front of us."""
+        self._input = master
+        self._outputs = {master: ("stdout", 1)}
+        if self.foreground and os.isatty(0):
+            pty.set_window_size(master, pty.window_size(0))
+            self.raw = pty.RawMode(0)
+
+    def started(self) -> None:
+        """Close the container's ends: end-of-file shows only when nobody else holds them."""
+        for fd in self._inside:
+            os.close(fd)
+        self._inside = []
+
+    def close(self) -> None:
+        """Close what is still open."""
+        self.started()
+        for fd in {self._input, *self._outputs} - {-1}:
+            os.close(fd)
+        self._input, self._outputs = -1, {}
+
+    def pump(self, pid: int, log: Log) -> None:
+        """Carry bytes until the container's first process has ended and all it wrote is read."""
+        poll = select.poll()
+        ended = os.pidfd_open(pid)
+        poll.register(ended, select.POLLIN)
+        for fd in self._outputs:
+            poll.register(fd, select.POLLIN)
+        reading = self.foreground and self.interactive and self._input >= 0
+        if reading:
+            poll.register(0, select.POLLIN)
+        over = False
+        while True:
+            # After the end only what is already there is read: an orphan may hold a pipe open.
+            events = poll.poll(0 if over else None)
+            ready = [fd for fd, _ in events if fd in self._outputs]
+            for fd in ready:
+                if not self._copy_out(fd, log):
+                    poll.unregister(fd)
+            if over and not ready:
+                break
+            if reading and any(fd == 0 for fd, _ in events) and not self._copy_in():
+                poll.unregister(0)
+                reading = False
+            if not over and any(fd == ended for fd, _ in events):
+                over = True
+                poll.unregister(ended)
+        os.close(ended)
+
+    def _copy_out(self, fd: int, log: Log) -> bool:
+        try:
+            data = os.read(fd, _CHUNK)
+        except OSError:  # EIO: the last process with this terminal has ended
+            data = b""
+        stream, target = self._outputs[fd]
+        if data:
+            log.write(stream, data)
+            if self.foreground and not write_all(target, data):
+                self._outputs[fd] = (stream, os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC))
+        return bool(data)
+
+    def _copy_in(self) -> bool:
+        try:
+            data = os.read(0, _CHUNK)
+        except OSError:
+            data = b""
+        if data and write_all(self._input, data):
+            return True
+        if not self.terminal:
+            os.close(self._input)  # the container reads end-of-file
+            self._input = -1
+        return False
+
+
+def write_all(fd: int, data: bytes) -> bool:
+    """Write all of it; False when nobody reads at the other end any more."""
+    view = memoryview(data)
+    while view:
+        try:
+            view = view[os.write(fd, view) :]
+        except BlockingIOError:
+            select.select([], [fd], [])
+        except OSError:
+            return False
+    return True
+
+
+class Foreground:
+    """While a container runs in front of the user: signals go to it, the terminal is raw.
+
+    Everything is put back on every way out, also when this process is told to end.
+    """
+
+    def __init__(self, stdio: Stdio, pid: int, proxy: bool) -> None:
+        self._stdio = stdio
+        self._pid = pid
+        self._started = process.start_time(pid)
+        self._proxy = proxy
+        self._saved: list[tuple[int, object]] = []
+
+    def __enter__(self) -> Self:
+        for name in PROXIED if self._proxy else ():
+            self._handle(getattr(signal, name), self._pass_on)
+        if self._stdio.raw:
+            self._stdio.raw.__enter__()
+            self._handle(signal.SIGWINCH, self._resize)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._stdio.raw:
+            self._stdio.raw.__exit__()
+        for number, handler in self._saved:
+            signal.signal(number, handler)  # type: ignore[arg-type]  # what signal() gave us
+
+    def _handle(self, number: int, handler: Callable[[int, object], None]) -> None:
+        self._saved.append((number, signal.signal(number, handler)))
+
+    def _pass_on(self, number: int, _frame: object) -> None:
+        process.pidfd_send_signal(self._pid, self._started, number)
+
+    def _resize(self, _number: int, _frame: object) -> None:
+        pty.set_window_size(self._stdio._input, pty.window_size(0))
+
+
+def check_terminal(tty: bool, interactive: bool) -> None:
+    """`-i -t` promises a terminal to type at; without one, say so before anything is made."""
+    if tty and interactive and not os.isatty(0):
+        raise Error("run", "stdin", "is not a terminal", hint="use -i without -t in a pipe", code=1)

@@ -1,0 +1,251 @@
+"""Files and directories, as the kernel sees them: traced, and never outside a given root.
+
+Two needs live here. State files must survive a crash: they are written whole (temporary file,
+fsync, rename). And paths inside a container belong to somebody who may be hostile: a link in the
+image can point to `/etc` of the host, so such a path is never joined as a string but resolved by
+the kernel with openat2(2) and RESOLVE_IN_ROOT, as if the root were already `/`
+(CVE-2021-30465, CVE-2019-16884 and their family).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from mydocker.errors import Error, KernelError
+from mydocker.linux import syscalls
+from mydocker.linux.trace import step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+
+def _act(name: str, do: Callable[..., Any], *args: Any) -> Any:
+    try:
+        return step(name, args, do)
+    except OSError as error:
+        raise KernelError.of(error, name, str(args[0])) from None
+
+
+def mkdir(path: str, mode: int = 0o700) -> None:
+    """mkdir(2); the mode is what is asked, whatever the umask."""
+    _act("mkdir", os.mkdir, path, mode)
+    os.chmod(path, mode)
+
+
+def mkdir_marked(path: str, mode: int, name: str) -> None:
+    """mkdir(2), and the mark of an extended attribute on it (xattr(7)), where marks are allowed.
+
+    One action: a call that is stopped between the two would leave a directory that nobody owns.
+    """
+    _act("mkdir", _mkdir_marked, path, mode, name)
+
+
+def _mkdir_marked(path: str, mode: int, name: str) -> None:
+    os.mkdir(path, mode)
+    os.chmod(path, mode)
+    try:
+        os.setxattr(path, name, b"")
+    except OSError:
+        return  # not root in the first user namespace: then nobody will know that it is ours
+
+
+def makedirs(path: str, mode: int = 0o700) -> None:
+    """mkdir(2) for each part of the path that is missing."""
+    if os.path.isdir(path):
+        return
+    parent = os.path.dirname(path)
+    if parent and parent != path:
+        makedirs(parent, mode)
+    try:
+        mkdir(path, mode)
+    except KernelError:
+        if not os.path.isdir(path):  # a parallel mydocker may have made it meanwhile
+            raise
+
+
+def rmdir(path: str) -> None:
+    """rmdir(2): remove an empty directory."""
+    _act("rmdir", os.rmdir, path)
+
+
+def unlink(path: str, missing_ok: bool = False) -> None:
+    """unlink(2)."""
+    try:
+        _act("unlink", os.unlink, path)
+    except KernelError:
+        if not missing_ok or os.path.lexists(path):
+            raise
+
+
+def rename(source: str, target: str) -> None:
+    """rename(2): atomic, replaces the target."""
+    _act("rename", os.rename, source, target)
+
+
+def symlink(content: str, path: str) -> None:
+    """symlink(2)."""
+    _act("symlink", os.symlink, content, path)
+
+
+def write(path: str, text: str) -> None:
+    """Write to a file that exists: a file of /proc, /sys or a cgroup, in one write(2).
+
+    Such files act on each write, and refuse it with an errno: a KernelError here.
+    """
+    _act("write", _write, path, text)
+
+
+def _write(path: str, text: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)
+
+
+def read(path: str) -> str:
+    """The whole of a small file; KernelError if it cannot be read."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read()
+    except OSError as error:
+        raise KernelError.of(error, "read", path) from None
+
+
+def write_whole(path: str, text: str, mode: int = 0o600, durable: bool = True) -> None:
+    """Replace a file so that a reader, or a crash, sees the old content or the new, never a part.
+
+    `durable` waits for the disk (fsync(2)), so that it also holds after a power failure; what is
+    removed again in a moment does without.
+    """
+    _act("write_whole", _write_whole, path, text, mode, durable)
+
+
+def _write_whole(path: str, text: str, mode: int, durable: bool) -> None:
+    temporary = f"{path}.{os.getpid()}.tmp"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    try:
+        try:
+            data = text.encode("utf-8", "surrogateescape")
+            while data:
+                data = data[os.write(fd, data) :]
+            if durable:
+                os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.rename(temporary, path)
+    except OSError:
+        os.unlink(temporary)
+        raise
+
+
+def remove_tree(path: str) -> None:
+    """Remove a directory and all below it; never across a mount, and never through a link.
+
+    A tree under which something is still mounted is left whole: a failed umount must not turn
+    into the loss of the volume that was mounted there.
+    """
+    from mydocker.linux import mountinfo
+
+    if not os.path.lexists(path):
+        return
+    mounts = mountinfo.below(path)
+    if mounts:
+        raise Error(
+            "remove", path, f"{mounts[0]} is still mounted", hint="umount it, then try again"
+        )
+    _act("remove_tree", _remove_tree, path)
+
+
+def _remove_tree(path: str) -> None:
+    # fwalk works by descriptors: a link swapped in while it runs is not followed.
+    for _, directories, names, fd in os.fwalk(path, topdown=False, onerror=_raise):
+        for name in names:
+            os.unlink(name, dir_fd=fd)
+        for name in directories:
+            if stat.S_ISLNK(os.lstat(name, dir_fd=fd).st_mode):
+                os.unlink(name, dir_fd=fd)
+            else:
+                os.rmdir(name, dir_fd=fd)
+    os.rmdir(path)
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+# Paths inside a container's root
+
+
+def open_in_root(root_fd: int, path: str, flags: int = os.O_PATH, mode: int = 0) -> int:
+    """A descriptor of `path`, resolved as if `root_fd` were `/`: links cannot lead out of it."""
+    return syscalls.openat2(root_fd, path, flags, mode, syscalls.RESOLVE_IN_ROOT)
+
+
+def make_in_root(root_fd: int, path: str, directory: bool = True, mode: int = 0o755) -> int:
+    """Like `open_in_root`, but what is missing is made: directories, then a directory or a file.
+
+    Returns an O_PATH descriptor. A link that points at something missing is an error: Docker
+    makes nothing through links either.
+    """
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    fd = os.dup(root_fd)
+    try:
+        for depth, part in enumerate(parts, 1):
+            here = "/".join(parts[:depth])
+            last = depth == len(parts)
+            try:
+                found = open_in_root(root_fd, here)
+            except KernelError as error:
+                if error.errno != 2:
+                    raise
+                found = -1
+            if found < 0:
+                if last and not directory:
+                    made = os.open(part, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=fd)
+                    os.close(made)
+                else:
+                    step(
+                        "mkdir", (f"/{here}", mode), lambda _, bits: os.mkdir(part, bits, dir_fd=fd)
+                    )  # noqa: B023  # called at once
+                found = open_in_root(root_fd, here)
+            os.close(fd)
+            fd = found
+    except OSError as error:
+        os.close(fd)
+        raise KernelError.of(error, "mkdir", path) from None
+    except KernelError:
+        os.close(fd)
+        raise
+    is_directory = stat.S_ISDIR(os.fstat(fd).st_mode)
+    if is_directory != directory and parts:
+        os.close(fd)
+        kind = "a directory" if is_directory else "not a directory"
+        raise Error(
+            "mount", path, f"the target in the container is {kind}, the source is not alike"
+        )
+    return fd
+
+
+def by_fd(fd: int) -> str:
+    """A path that leads to exactly the object that `fd` refers to, whatever its name is now."""
+    return f"/proc/self/fd/{fd}"
+
+
+def mknod(path: str, kind: str, major: int, minor: int, mode: int, parent: int) -> None:
+    """mknod(2) of a device (`c` or `b`) in the directory `parent`, with exactly that mode."""
+    device = os.makedev(major, minor)
+    bits = mode | (stat.S_IFBLK if kind == "b" else stat.S_IFCHR)
+    name = os.path.basename(path)
+
+    def make(_path: str, _bits: int, _device: int) -> None:
+        os.mknod(name, bits, device, dir_fd=parent)
+        os.chmod(name, mode, dir_fd=parent)
+
+    try:
+        step("mknod", (path, bits, device), make)
+    except OSError as error:
+        raise KernelError.of(error, "mknod", path) from None

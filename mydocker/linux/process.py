@@ -1,0 +1,91 @@
+"""Processes: is that pid still the one we knew?
+
+A pid alone proves nothing: the process may be gone, a zombie, or another one under the same
+number, even after a reboot. So a pid is remembered with its start time (field 22 of
+/proc/PID/stat, in clock ticks since boot) and the boot's id, and compared with both.
+"""
+
+from __future__ import annotations
+
+import os
+
+from mydocker.errors import KernelError
+
+
+def _stat(pid: int) -> list[str]:
+    # The name in field 2 may hold spaces and brackets, so split after the last bracket.
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            text = file.read()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return text[text.rindex(")") + 2 :].split()
+
+
+def start_time(pid: int) -> int:
+    """When the process started, in clock ticks since boot; 0 if there is no such process."""
+    fields = _stat(pid)
+    return int(fields[19]) if fields else 0
+
+
+def boot_id() -> str:
+    """The id of this boot of the kernel: a new random one after each reboot."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return file.read().strip()
+
+
+def alive(pid: int, started: int, boot: str) -> bool:
+    """Whether exactly that process lives: a zombie or a reused pid does not count."""
+    if pid <= 0 or boot != boot_id():
+        return False
+    fields = _stat(pid)
+    return bool(fields) and fields[0] not in ("Z", "X") and int(fields[19]) == started
+
+
+def pidfd_send_signal(pid: int, started: int, signal: int) -> bool:
+    """Signal exactly that process, by a pidfd, so that a reused pid is never hit; False if gone."""
+    import signal as signals
+
+    from mydocker.linux.trace import step
+
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return False
+    try:
+        if start_time(pid) != started:
+            return False
+        step(
+            "pidfd_send_signal",
+            (pid, signal),
+            lambda _, number: signals.pidfd_send_signal(fd, number),
+        )
+    except ProcessLookupError:
+        return False
+    except OSError as error:
+        raise KernelError.of(error, "pidfd_send_signal", str(pid)) from None
+    finally:
+        os.close(fd)
+    return True
+
+
+def kill(pid: int, signal: int) -> bool:
+    """kill(2) one process, for when nothing can have taken its pid: it is frozen, or our child.
+
+    False if there is no such process.
+    """
+    from mydocker.linux.trace import step
+
+    try:
+        step("kill", (pid, signal), os.kill)
+    except ProcessLookupError:
+        return False
+    except OSError as error:
+        raise KernelError.of(error, "kill", str(pid)) from None
+    return True
+
+
+def exit_code(status: int) -> int:
+    """The shell's code for a wait(2) status: the exit status, or 128 plus the signal."""
+    code = os.waitstatus_to_exitcode(status)
+    return 128 - code if code < 0 else code

@@ -1,0 +1,85 @@
+"""Terminals: a pseudo-terminal pair, raw mode and its restoration, and the window's size.
+
+A pty is a pipe with manners: what is written to the master arrives at the terminal side as if
+typed, with echo, line editing and Ctrl-C turned into a signal (pty(7), termios(3)).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import termios
+
+from mydocker.errors import KernelError
+from mydocker.linux.trace import step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Self
+
+TIOCSPTLCK = 0x40045431
+TIOCGPTPEER = 0x5441
+
+
+def open_pair(ptmx: str) -> tuple[int, int]:
+    """A new pty from the given devpts instance: (master, terminal side).
+
+    The terminal side is opened through the master (TIOCGPTPEER), not by its name in /dev/pts.
+    """
+    return step("open_pty", (ptmx,), _open_pair)
+
+
+def _open_pair(ptmx: str) -> tuple[int, int]:
+    try:
+        master = os.open(ptmx, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+        fcntl.ioctl(master, TIOCSPTLCK, b"\0\0\0\0")
+        terminal = fcntl.ioctl(master, TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError as error:
+        raise KernelError.of(error, "pty", ptmx) from None
+    return master, terminal
+
+
+def make_controlling(terminal: int) -> None:
+    """Make it the controlling terminal of this session: Ctrl-C and job control need one."""
+    step("ioctl", ("TIOCSCTTY", terminal), lambda _, fd: fcntl.ioctl(fd, termios.TIOCSCTTY, 0))
+
+
+def window_size(fd: int) -> bytes:
+    """The window's size as the kernel packs it (struct winsize)."""
+    return fcntl.ioctl(fd, termios.TIOCGWINSZ, bytes(8))
+
+
+def set_window_size(fd: int, size: bytes) -> None:
+    """Set the window's size; the foreground group at the other end gets SIGWINCH."""
+    fcntl.ioctl(fd, termios.TIOCSWINSZ, size)
+
+
+class RawMode:
+    """The user's terminal hands every key through untouched inside a `with`, and is put back."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def __enter__(self) -> Self:
+        self._saved = termios.tcgetattr(self.fd)
+        mode = termios.tcgetattr(self.fd)
+        mode[0] &= ~(
+            termios.BRKINT
+            | termios.ICRNL
+            | termios.INPCK
+            | termios.ISTRIP
+            | termios.IXON
+            | termios.IGNBRK
+            | termios.INLCR
+            | termios.IGNCR
+            | termios.PARMRK
+        )
+        mode[1] &= ~termios.OPOST
+        mode[2] = mode[2] & ~(termios.CSIZE | termios.PARENB) | termios.CS8
+        mode[3] &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.IEXTEN | termios.ISIG)
+        mode[6][termios.VMIN], mode[6][termios.VTIME] = 1, 0
+        termios.tcsetattr(self.fd, termios.TCSADRAIN, mode)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        termios.tcsetattr(self.fd, termios.TCSADRAIN, self._saved)

@@ -1,0 +1,1 @@
+"""Chapter 4: images and layers, the overlay, volumes, and the container's `/`."""

@@ -1,0 +1,101 @@
+"""commit: what a container changed becomes a layer, and the layer an image (the book's 4.4).
+
+The book tars the whole mounted root. Here only the upper directory is read: overlayfs has put
+there every file that was made or changed, whole, and a mark for every one that was deleted. So a
+small change of a big image is a small layer, and what is mounted in the container (volumes, /proc)
+was never in it. What is left to do is to say the marks in the words of a tar (OCI image-spec,
+layer.md, "Whiteouts"):
+
+    upper directory (overlayfs)                     tar
+    character device 0:0 called `x`                 empty file `.wh.x`
+    directory with trusted.overlay.opaque = "y"     the directory, and in it `.wh..wh..opq`
+    anything else                                   itself
+
+Invariant: the layer holds what the container changed, all of it, and nothing of the host: no link
+is followed, no volume is entered, and none of overlayfs's own marks leaves.
+"""
+
+from __future__ import annotations
+
+from mydocker.errors import Error
+from mydocker.rootfs import layer, tar
+from mydocker.rootfs.layer import OPAQUE, OVERLAY, WHITEOUT
+from mydocker.rootfs.tar import Member, printable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from mydocker.rootfs.store import Image, Store
+
+
+def commit(
+    store: Store,
+    image: Image | None,
+    upper: str,
+    name: str | None,
+    *,
+    author: str = "",
+    message: str = "",
+    created_by: str = "",
+    changes: list[str] | None = None,
+    exclude: Iterable[str] = (),
+) -> Image:
+    """A new image: `image` with the changes that are in the directory `upper` on top.
+
+    name: as for `tag`, None for an image without one; changes: Dockerfile lines (imagechanges.py);
+    exclude: paths in the container that something is mounted on. They are left out altogether: what
+    was mounted there is not in `upper`, but the empty file or directory that the mount needed may
+    be, and the next container makes its own.
+    Error if a file cannot be a member of a layer, or changes while it is read.
+    """
+    skip = frozenset(path.strip("/").encode("utf-8", "surrogateescape") for path in exclude)
+    pieces = layer.pack(changed(upper, skip))
+    return store.add(
+        image,
+        lambda: next(pieces, b""),
+        name,
+        changes=changes,
+        author=author,
+        message=message,
+        created_by=created_by,
+    )
+
+
+def changed(
+    upper: str, skip: frozenset[bytes] = frozenset()
+) -> Iterator[tuple[Member, int, bytes]]:
+    """The members of the layer, sorted, each with where its content is (as `layer.tree`)."""
+    for member, fd, base in layer.tree(upper, skip):
+        if base.startswith(WHITEOUT):
+            why = f"a layer keeps names that begin with {WHITEOUT.decode()} for what was deleted"
+            raise Error("commit", printable(member.name), why)
+        if is_whiteout(member):
+            yield Member(member.name[: -len(base)] + WHITEOUT + base), fd, base
+            continue
+        opaque = take_marks(member)
+        yield member, fd, base
+        if opaque:
+            yield Member(member.name + OPAQUE), fd, base
+
+
+def is_whiteout(member: Member) -> bool:
+    """Whether overlayfs says "deleted" with it."""
+    return member.type == tar.CHAR and (member.major, member.minor) == (0, 0)
+
+
+def take_marks(member: Member) -> bool:
+    """Take overlayfs's own attributes from the member; whether they said that it is opaque.
+
+    Most of them are notes of the kernel's to itself (origin, impure, …). Two would make the layer
+    wrong: `redirect` says that the content of a renamed directory is under its old name below, and
+    `metacopy` that only the attributes of a file were copied up. Neither can be said in a tar;
+    overlay.py mounts without them.
+    """
+    marks = {name for name in member.xattrs if name.startswith(OVERLAY)}
+    opaque = member.xattrs.get(OVERLAY + b"opaque") == b"y"
+    for mark in sorted(marks):
+        if mark in (OVERLAY + b"redirect", OVERLAY + b"metacopy"):
+            raise Error("commit", printable(member.name), f"has the attribute {printable(mark)}")
+        del member.xattrs[mark]
+    return opaque

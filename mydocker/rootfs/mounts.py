@@ -1,0 +1,98 @@
+"""What is mounted in the container's root: /proc, /dev, /sys, and the user's volumes (4.1 and 4.3).
+
+Invariant: a path inside the root is resolved by the kernel as if that root were `/` already. The
+image may be full of hostile links, and a volume may be shared with a container that changes them
+at this moment: none can lead a mount out of the root, because a mount goes to a descriptor, never
+to a name (CVE-2021-30465 and its family).
+"""
+
+from __future__ import annotations
+
+import os
+
+from mydocker.errors import Error, KernelError
+from mydocker.linux import files, syscalls
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mydocker.spec import Mount
+
+FLAGS = {
+    "ro": syscalls.MS_RDONLY,
+    "nosuid": syscalls.MS_NOSUID,
+    "nodev": syscalls.MS_NODEV,
+    "noexec": syscalls.MS_NOEXEC,
+    "noatime": syscalls.MS_NOATIME,
+    "relatime": syscalls.MS_RELATIME,
+    "strictatime": syscalls.MS_STRICTATIME,
+    "bind": syscalls.MS_BIND,
+    "rbind": syscalls.MS_BIND | syscalls.MS_REC,
+}
+PROPAGATION = {
+    "private": syscalls.MS_PRIVATE,
+    "rprivate": syscalls.MS_PRIVATE | syscalls.MS_REC,
+    "slave": syscalls.MS_SLAVE,
+    "rslave": syscalls.MS_SLAVE | syscalls.MS_REC,
+    "shared": syscalls.MS_SHARED,
+    "rshared": syscalls.MS_SHARED | syscalls.MS_REC,
+}
+"""mount(8)'s words and the flags of mount(2); `rw` is the absence of `ro`."""
+
+
+def mount_one(root: int, mount: Mount, tree: int = -1) -> None:
+    """One filesystem, or one bind mount, at its destination inside the root."""
+    flags, propagation, data = parse_options(mount.options)
+    bind = bool(flags & syscalls.MS_BIND)
+    directory = os.path.isdir(files.by_fd(tree) if tree >= 0 else mount.source) if bind else True
+    if mount.type in ("proc", "sysfs"):
+        refuse_link(root, mount.destination)
+    target = files.make_in_root(root, mount.destination, directory)
+    try:
+        if tree >= 0:
+            syscalls.move_mount(tree, target)
+        elif bind:
+            syscalls.mount(mount.source, files.by_fd(target), "", flags & FLAGS["rbind"])
+        else:
+            syscalls.mount(mount.source or mount.type, files.by_fd(target), mount.type, flags, data)
+    except KernelError as error:
+        raise KernelError("mount", mount.destination, error.errno) from None
+    finally:
+        os.close(target)
+    # `target` is what lies under the new mount; opened again, the name leads to the mount itself.
+    mounted = files.open_in_root(root, mount.destination)
+    try:
+        if bind and flags & ~FLAGS["rbind"]:
+            # A bind mount ignores the other flags when it is made: they take a second call, which
+            # must repeat those that the source has, or a user namespace may not make it.
+            kept = os.fstatvfs(mounted).f_flag & 0xF
+            again = flags & ~syscalls.MS_REC | kept | syscalls.MS_BIND | syscalls.MS_REMOUNT
+            syscalls.mount("", files.by_fd(mounted), "", again)
+        if propagation:
+            syscalls.mount("", files.by_fd(mounted), "", propagation)
+    finally:
+        os.close(mounted)
+
+
+def refuse_link(root: int, destination: str) -> None:
+    """/proc or /sys as a link in the image would move the mount elsewhere (CVE-2019-19921)."""
+    try:
+        resolve = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_SYMLINKS
+        os.close(syscalls.openat2(root, destination, os.O_PATH, 0, resolve))
+    except KernelError as error:
+        if error.errno == 40:  # ELOOP
+            raise Error("mount", destination, "is a symbolic link in the image") from None
+        if error.errno != 2:
+            raise
+
+
+def parse_options(options: list[str]) -> tuple[int, int, str]:
+    """mount(8)'s words as (flags of mount(2), propagation, data for the filesystem)."""
+    flags, propagation, data = 0, 0, []
+    for word in options:
+        if word in FLAGS:
+            flags |= FLAGS[word]
+        elif word in PROPAGATION:
+            propagation = PROPAGATION[word]
+        elif word != "rw":
+            data.append(word)
+    return flags, propagation, ",".join(data)

@@ -1,0 +1,203 @@
+"""What the tests share: a mydocker of their own, on state that is theirs alone.
+
+Nothing here touches the default state or the launcher on PATH: each test has a state root, a cgroup
+parent and names of its own, and when it ends the host must look as it did before.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pexpect
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+LAUNCHER = CHECKOUT / "build" / "mydocker"
+IMAGE = CHECKOUT / "build" / "busybox.tar"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Integration tests need root; say so once for each instead of failing in odd ways."""
+    if os.geteuid() == 0:
+        return
+    for item in items:
+        if "integration" in item.path.parts:
+            item.add_marker(pytest.mark.skip(reason="needs root: sudo make test"))
+
+
+class Host:
+    """What the host shows that a container must not change."""
+
+    def __init__(self, cgroup_parent: str) -> None:
+        self.mounts = Path("/proc/self/mountinfo").read_text()
+        self.cgroups = sorted(
+            str(path) for path in Path("/sys/fs/cgroup").glob(f"*{cgroup_parent}*")
+        ) + sorted(str(path) for path in Path("/sys/fs/cgroup").glob(cgroup_parent.strip("/")))
+        self.hostname = os.uname().nodename
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Host) and vars(self) == vars(other)
+
+    __hash__ = None  # type: ignore[assignment]  # compared, never a key
+
+    def __repr__(self) -> str:
+        return f"mounts:\n{self.mounts}\ncgroups: {self.cgroups}\nhostname: {self.hostname}"
+
+
+class Mydocker:
+    """The checkout's own launcher, on a state root and a cgroup parent of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.root = directory / "state"
+        self.run_root = directory / "run"
+        self.cgroup_parent = f"/mydocker-test-{secrets.token_hex(4)}"
+        self.environment = {
+            **os.environ,
+            "MYDOCKER_ROOT": str(self.root),
+            "MYDOCKER_RUN_ROOT": str(self.run_root),
+            "MYDOCKER_CGROUP_PARENT": self.cgroup_parent,
+        }
+
+    def start(self, *words: str, **options: object) -> subprocess.Popen[str]:
+        """Start `mydocker words…`, its output in pipes."""
+        defaults: dict[str, object] = {
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+            "text": True,
+            "errors": "surrogateescape",
+            "env": self.environment,
+        }
+        command = [str(LAUNCHER), *words]
+        return subprocess.Popen(command, **(defaults | options))  # type: ignore[call-overload,no-any-return]  # options vary
+
+    def run(
+        self, *words: str, input: str | None = None, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `mydocker words…` to its end; output and exit code are the caller's to judge."""
+        return subprocess.run(
+            [str(LAUNCHER), *words],
+            input=input,
+            stdin=subprocess.DEVNULL if input is None else None,
+            capture_output=True,
+            text=True,
+            errors="surrogateescape",
+            env=self.environment | environment,
+            timeout=100,
+            check=False,
+        )
+
+    def ok(self, *words: str, input: str | None = None, **environment: str) -> str:
+        """Run `mydocker words…`, which must succeed without a word on stderr; its stdout."""
+        done = self.run(*words, input=input, **environment)
+        assert done.returncode == 0, f"{words}: exit {done.returncode}: {done.stderr}"
+        assert not done.stderr, done.stderr
+        return done.stdout
+
+    def fails(self, code: int, *words: str, input: str | None = None, **environment: str) -> str:
+        """Run `mydocker words…`, which must fail with that code and one line; that line."""
+        done = self.run(*words, input=input, **environment)
+        assert done.returncode == code, f"{words}: {done.returncode}: {done.stdout}{done.stderr}"
+        lines = done.stderr.splitlines()
+        assert lines, f"{words}: exit {code}, but not a word on stderr"
+        assert lines[0].startswith("mydocker: "), done.stderr
+        assert all(line.startswith("hint: ") for line in lines[1:]), done.stderr
+        return lines[0]
+
+    def terminal(self, *words: str, timeout: float = 20) -> pexpect.spawn[str]:
+        """Run `mydocker words…` at a terminal of 24 lines by 80 columns."""
+        return pexpect.spawn(
+            str(LAUNCHER),
+            list(words),
+            env=self.environment,
+            encoding="utf-8",
+            timeout=timeout,
+            dimensions=(24, 80),
+        )
+
+    def clean_up(self) -> None:
+        """Remove every container that is left, and say if something stays behind."""
+        for identity in self.run("ps", "-aq", "--no-trunc").stdout.split():
+            self.run("rm", "-f", identity)
+
+
+@pytest.fixture(scope="session")
+def stocked_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state root that holds the default image; tests get copies of it, never itself."""
+    if not IMAGE.exists() or not LAUNCHER.exists():
+        pytest.fail("build/ is not set up: run `make setup`")
+    directory = tmp_path_factory.mktemp("stock")
+    stock = Mydocker(directory)
+    stock.ok("import", "-c", 'CMD ["sh"]', str(IMAGE), "busybox:latest")
+    return stock.root
+
+
+@pytest.fixture
+def host_unchanged() -> Iterator[None]:
+    """After the test the host's mounts are those from before."""
+    before = Path("/proc/self/mountinfo").read_text()
+    yield
+    assert Path("/proc/self/mountinfo").read_text() == before
+
+
+@pytest.fixture
+def mydocker(tmp_path: Path, stocked_root: Path, host_unchanged: None) -> Iterator[Mydocker]:
+    """A mydocker with the default image; afterwards nothing of it may be left on the host."""
+    instance = Mydocker(tmp_path)
+    # Hard links: the layers are never written to, and a copy of each would cost the tests minutes.
+    subprocess.run(["cp", "-al", str(stocked_root), str(instance.root)], check=True)
+    yield instance
+    instance.clean_up()
+    checked = instance.run("system", "check")
+    assert checked.returncode == 0, f"left on the host:\n{checked.stdout}{checked.stderr}"
+    left = [path for path in Path("/sys/fs/cgroup").rglob(instance.cgroup_parent.strip("/"))]
+    assert not left, f"left on the host: {left}"
+    shutil.rmtree(tmp_path, ignore_errors=True)
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 20) -> None:
+    """Poll until the condition holds; fail with its name after the time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "still not so after the time given"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def eventually() -> Callable[..., None]:
+    """`eventually(condition)`: wait for something that another process does."""
+    return wait_until
+
+
+@pytest.fixture
+def forked() -> Iterator[Callable[[Callable[[], None]], int]]:
+    """`forked(work)`: run `work()` in a child process; it is killed after the test."""
+    children: list[int] = []
+
+    def fork(work: Callable[[], None]) -> int:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                work()
+            finally:
+                os._exit(0)
+        children.append(pid)
+        return pid
+
+    yield fork
+    for pid in children:
+        try:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        except (ProcessLookupError, ChildProcessError):
+            continue
