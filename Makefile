@@ -31,7 +31,7 @@ test-v2: setup ## Run the v2 tests on a cgroup v2 kernel (User-Mode Linux)
 lint: $(PYTHON) ## Check style, and that imports go down only
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/lint-imports
+	.venv/bin/lint-imports --no-logo
 
 type: $(PYTHON) ## Check types
 	$(PYTHON) -m mypy

@@ -5,6 +5,8 @@ directory; -S: no site module), so the search path is made here: this checkout, 
 of the virtual environment for the commands that need one.
 """
 
+from __future__ import annotations
+
 import sys
 
 if __name__ == "__main__":

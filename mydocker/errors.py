@@ -44,7 +44,7 @@ class NotFound(Error):
 
 
 class Conflict(Error):
-    """The object exists, but its state forbids what was asked: a name taken, a running container."""
+    """The object exists, but its state forbids it: a name that is taken, a container that runs."""
 
 
 class Corrupt(Error):

@@ -27,8 +27,9 @@ else:
 class Struct:
     """A record with named fields: annotated class attributes, defaults, JSON both ways.
 
-    A list, dict or record given as a default is made anew for each instance. `nested` says which fields hold
-    other records, so that `from_json` can rebuild them: `{"process": Process, "mounts": [Mount]}`.
+    A list, dict or record given as a default is made anew for each instance. `nested` says which
+    fields hold other records, so that `from_json` can rebuild them:
+    `{"process": Process, "mounts": [Mount]}`.
     """
 
     def __init__(self, **values: Any) -> None:
@@ -169,7 +170,7 @@ class Root(Struct):
 
 
 class Mount(Struct):
-    """One mount, in the order it is made (OCI config.md, Mounts). `options` are mount(8)'s words."""
+    """One mount, in the order made (OCI config.md, Mounts). `options` are mount(8)'s words."""
 
     destination: str
     type: str = "bind"

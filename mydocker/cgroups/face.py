@@ -11,7 +11,6 @@ starts is born into the same group, so nothing escapes the count.
 from __future__ import annotations
 
 import os
-import signal
 import time
 from errno import EACCES, EBUSY, ENODEV, ENOENT
 
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
 
     Limit = tuple[str, str]
     """A limit's file, such as memory.max, and the text to write into it."""
+
+SIGKILL = 9  # the module `signal` imports `enum`, which is dear
 
 IN_USE = "the processes in it hold more memory than that"
 HINTS = {
@@ -131,7 +132,7 @@ class Cgroup:
         sent = {os.getpid()}
         while new := set(self.processes()) - sent:
             for pid in new:
-                process.kill(pid, signal.SIGKILL)
+                process.kill(pid, SIGKILL)
             sent |= new
         if frozen:  # v1 delivers a signal to a frozen process only when it is thawed
             self.thaw()

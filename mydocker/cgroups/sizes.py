@@ -3,7 +3,7 @@
 Every function takes the text and the flag as the user wrote it, and returns numbers in the units of
 `spec.Resources`; what does not parse raises Usage, which names the flag, the text and the reason.
 0 means "no limit asked", as with Docker, where a flag allows it. (Patterns would say the same in
-fewer lines, but the module `re` costs a third of a container's start: docs/adr/0004-import-budget.md.)
+fewer lines, but `run` does without the module `re`: docs/adr/0004-import-budget.md.)
 """
 
 from __future__ import annotations

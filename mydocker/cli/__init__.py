@@ -36,13 +36,13 @@ ENTERS_CONTAINER = ("run",)
 """Commands with a process that enters a container: they run from a protected executable."""
 
 HELP = """\
-Usage: mydocker [--root DIR] [--run-root DIR] COMMAND ...
+Usage: mydocker [--root DIR] [--cgroup-parent PATH] COMMAND ...
 
 A container runtime that is also a course.
 
 Options:
   --root DIR            where images and containers live (MYDOCKER_ROOT, /var/lib/mydocker)
-  --run-root DIR        where locks and sockets live (MYDOCKER_RUN_ROOT, /run/mydocker)
+  --cgroup-parent PATH  the cgroup that holds the containers' (MYDOCKER_CGROUP_PARENT, /mydocker)
   --explain[=FILE]      tell each thing that is asked of the kernel
   --debug               show where in the code an error came from
   --version             show the version
@@ -55,7 +55,6 @@ class Globals:
     """Where this call of mydocker keeps its state; from flags, else the environment."""
 
     root = os.environ.get("MYDOCKER_ROOT") or "/var/lib/mydocker"
-    run_root = os.environ.get("MYDOCKER_RUN_ROOT") or "/run/mydocker"
     cgroup_parent = os.environ.get("MYDOCKER_CGROUP_PARENT") or "/mydocker"
     debug = False
 
@@ -109,7 +108,7 @@ def dispatch(words: list[str]) -> int | None:
     explain: str | None = None
     while queue and queue[0].startswith("-"):
         word, equals, text = queue.pop(0).partition("=")
-        if word in ("--root", "--run-root", "--cgroup-parent"):
+        if word in ("--root", "--cgroup-parent"):
             if not equals:
                 if not queue:
                     raise Usage("mydocker", word, "needs a value")
@@ -140,6 +139,10 @@ def dispatch(words: list[str]) -> int | None:
 
 def run_command(name: str, words: list[str], explain: str | None) -> int | None:
     """Parse a command's own words, and run it."""
+    if name in ENTERS_CONTAINER and os.geteuid() == 0:
+        from mydocker.linux import selfexe
+
+        selfexe.protect()  # first of all, since what was imported until then is imported again
     command = load(name)
     values, operands = flags.parse(name, command, words)
     if values["help"]:
@@ -149,10 +152,6 @@ def run_command(name: str, words: list[str], explain: str | None) -> int | None:
         Globals.debug = True
     if os.geteuid() != 0 and name not in ("version",):
         raise Error(name, "", "needs root", hint=f"sudo mydocker {name} …")
-    if name in ENTERS_CONTAINER:
-        from mydocker.linux import selfexe
-
-        selfexe.protect()
     watch(explain if values["explain"] is None else values["explain"])
     return command.run(values, operands)
 

@@ -45,6 +45,11 @@ class Flag:
         longest = max(self.names, key=lambda name: (name.startswith("--"), len(name)))
         self.dest = longest.lstrip("-").replace("-", "_")
 
+    def without(self, taken: set[str]) -> Flag:
+        """The same flag less the spellings that a command uses otherwise (`run -h NAME`)."""
+        names = " ".join(name for name in self.names if name not in taken)
+        return Flag(names, self.kind, self.help, metavar=self.metavar)
+
     def value(self, given: str, text: str) -> Any:
         """The text's value; Usage names the flag as it was written, the text, and why."""
         if self.convert is None:
@@ -72,7 +77,9 @@ class Command:
         self.run = run
         self.usage = usage
         self.summary = summary
-        self.flags = [*(flags or []), *COMMON]
+        own = flags or []
+        taken = {spelling for flag in own for spelling in flag.names}
+        self.flags = [*own, *(flag.without(taken) for flag in COMMON)]
         self.least = least
         self.most = most
         self.stop_at_word = stop_at_word

@@ -1,4 +1,4 @@
-"""`mydocker rm`: remove containers and what they own, never their volumes' data (the book's 5.6)."""
+"""`mydocker rm`: remove containers and what they own, never a volume's data (the book's 5.6)."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from mydocker.cgroups import sizes
 from mydocker.cli import Globals
 from mydocker.cli.flags import Command, Flag
 from mydocker.errors import Usage
@@ -31,7 +32,7 @@ FLAGS = [
     Flag("--tmpfs", "list", "a directory in memory", metavar="DST[:OPTIONS]"),
     Flag("--shm-size", "value", "the size of /dev/shm", metavar="SIZE"),
     Flag("--read-only", "bool", "make the root filesystem read-only"),
-    Flag("--hostname -hostname", "value", "the host name inside", metavar="NAME"),
+    Flag("-h --hostname -hostname", "value", "the host name inside", metavar="NAME"),
     Flag("--entrypoint", "value", "replace the image's entrypoint", metavar="COMMAND"),
     Flag("--init", "bool", "run a small init that reaps and forwards signals as PID 1"),
     Flag("--stop-signal", "value", "the signal that asks it to end", metavar="SIGNAL"),
@@ -75,9 +76,9 @@ def options(values: dict[str, Any], words: list[str]) -> Options:
     given = {name: values[name] for name in Options.fields() if values.get(name) is not None}
     for name in ("stop_timeout", "oom_score_adj"):
         if name in given:
-            given[name] = whole_number(f"--{name.replace('_', '-')}", given[name])
+            given[name] = whole_number(_flag(name), given[name])
     if "shm_size" in given:
-        given["shm_size"] = _sizes().parse_size("--shm-size", given["shm_size"])
+        given["shm_size"] = sizes.parse_size(given["shm_size"], "--shm-size")
     if "cidfile" in given:
         given["cidfile"] = os.path.abspath(given["cidfile"])
     given.setdefault("cgroup_parent", Globals.cgroup_parent)
@@ -86,31 +87,31 @@ def options(values: dict[str, Any], words: list[str]) -> Options:
 
 def resources(values: dict[str, Any]) -> Resources:
     """The limits that were asked for."""
-    found: dict[str, Any] = {}
-    for name in ("memory", "memory_swap", "memory_reservation"):
-        if values[name] is not None:
-            flag = f"--{name.replace('_', '-')}"
-            unlimited = name == "memory_swap" and values[name] == "-1"
-            found[name] = -1 if unlimited else _sizes().parse_size(flag, values[name])
-    for name in ("cpu_shares", "pids_limit", "blkio_weight"):
-        if values[name] is not None:
-            found[name] = whole_number(f"--{name.replace('_', '-')}", values[name])
+    readers = {
+        "memory": sizes.parse_memory,
+        "memory_swap": lambda text, flag: sizes.parse_size(text, flag, unlimited=True),
+        "memory_reservation": sizes.parse_size,
+        "cpu_shares": sizes.parse_shares,
+        "cpuset_cpus": sizes.parse_cpuset,
+        "cpuset_mems": lambda text, flag: sizes.parse_cpuset(text, flag, "mem"),
+        "pids_limit": sizes.parse_pids_limit,
+        "blkio_weight": sizes.parse_blkio_weight,
+    }
+    found: dict[str, Any] = {
+        name: read(values[name], _flag(name))
+        for name, read in readers.items()
+        if values[name] is not None
+    }
     if values["cpus"] is not None:
-        found["cpu_quota"], found["cpu_period"] = _sizes().parse_cpus(values["cpus"])
-    for name in ("cpuset_cpus", "cpuset_mems"):
-        if values[name] is not None:
-            found[name] = values[name]
+        found["cpu_quota"], found["cpu_period"] = sizes.parse_cpus(values["cpus"])
     for kind in ("read_bps", "write_bps", "read_iops", "write_iops"):
-        flag = f"--device-{kind.replace('_', '-')}"
-        rates = values[f"device_{kind}"]
-        found[kind] = [_sizes().parse_device_rate(flag, text) for text in rates]
+        name = f"device_{kind}"
+        found[kind] = [sizes.parse_device_rate(text, _flag(name)) for text in values[name]]
     return Resources(**found)
 
 
-def _sizes() -> Any:
-    from mydocker.cgroups import sizes  # only where a limit is given
-
-    return sizes
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def whole_number(flag: str, text: str) -> int:

@@ -137,7 +137,7 @@ class Containers:
         return Lock(f"{self.root}/containers.lock")
 
     def add(self, container: Container, spec: Spec) -> None:
-        """Take the name and make the directory; a name that is taken is refused, whoever was first.
+        """Take the name and make the directory; a name that is taken is refused.
 
         The record is written last: a directory without one is a creation that did not finish.
         """

@@ -76,6 +76,8 @@ def spec(options: Options, image: Image, container_id: str, root: str) -> Spec:
 
     `root` is the directory that its mount namespace will use as `/`.
     """
+    if options.network not in ("none", "host"):
+        raise NotFound("network", options.network, "no such network", hint="none and host are")
     mappings = id_mappings(options.userns)
     names = capabilities.choose(options.cap_add, options.cap_drop, options.privileged)
     hostname = options.hostname or container_id[:12]

@@ -208,9 +208,7 @@ def make_in_root(root_fd: int, path: str, directory: bool = True, mode: int = 0o
                     made = os.open(part, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=fd)
                     os.close(made)
                 else:
-                    step(
-                        "mkdir", (f"/{here}", mode), lambda _, bits: os.mkdir(part, bits, dir_fd=fd)
-                    )  # noqa: B023  # called at once
+                    step("mkdir", (part, mode, fd), _mkdirat)
                 found = open_in_root(root_fd, here)
             os.close(fd)
             fd = found
@@ -228,6 +226,10 @@ def make_in_root(root_fd: int, path: str, directory: bool = True, mode: int = 0o
             "mount", path, f"the target in the container is {kind}, the source is not alike"
         )
     return fd
+
+
+def _mkdirat(name: str, mode: int, parent: int) -> None:
+    os.mkdir(name, mode, dir_fd=parent)
 
 
 def by_fd(fd: int) -> str:

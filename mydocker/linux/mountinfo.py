@@ -6,7 +6,7 @@ from mydocker.linux import files
 
 
 class MountEntry:
-    """One line of mountinfo: where, of what type and source, which part of it, with what options."""
+    """One line of mountinfo: where, which part of what, of what type, with what options."""
 
     def __init__(self, line: str) -> None:
         left, _, right = line.partition(" - ")
@@ -18,7 +18,7 @@ class MountEntry:
         self.mountpoint = _unescape(words[4])
         self.options = words[5].split(",")
         self.propagation = words[6:]
-        self.fstype, self.source, super_options = (right.split(" ", 2) + ["", ""])[:3]
+        self.fstype, self.source, super_options = [*right.split(" ", 2), "", ""][:3]
         self.super_options = super_options.strip().split(",")
 
 

@@ -1,4 +1,4 @@
-"""/dev: a handful of device nodes and links, and nothing of the host's (4.1; null(4), devpts(5))."""
+"""/dev: a handful of device nodes and links, nothing of the host's (4.1; null(4), devpts(5))."""
 
 from __future__ import annotations
 

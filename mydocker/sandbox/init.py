@@ -99,7 +99,7 @@ def open_console(channel: Channel) -> None:
 
 
 def join_keyring() -> None:
-    """Leave the session keyring of the host's login, which namespaces do not cover (keyrings(7))."""
+    """Leave the session keyring of the host's login: no namespace covers it (keyrings(7))."""
     try:
         syscalls.keyctl_join_session_keyring("mydocker")
     except KernelError as error:
