@@ -20,7 +20,6 @@ reader's own containers are never touched.
 
 from __future__ import annotations
 
-import glob
 import os
 import pty
 import re
@@ -50,7 +49,7 @@ $ build/mydocker run -ti -cpushare 256 -m 100m stress --vm-bytes 200m --vm-keep 
 $ build/mydocker run -ti sh
 # ps
 # hostname
-# mount | head -n 5
+# mount | cut -c 1-72 | head -n 5
 # exit
 = \b1 root .*\bsh\b
 
@@ -203,9 +202,7 @@ def sections(transcript: str) -> list[tuple[str, list[tuple[str, str]]]]:
 
 def play(steps: list[tuple[str, str]]) -> None:
     """Play one section; raises Failed with the command that went wrong."""
-    terminals: list[
-        Terminal
-    ] = []  # the first terminal's commands and, while one runs, the second's
+    terminals: list[Terminal] = []  # every command so far; only the last of "$" may be running
     try:
         for kind, text in steps:
             match kind:
@@ -251,10 +248,10 @@ def clean_up(state: str, volume_is_ours: bool) -> None:
     """Remove all that the demo made, and say what could not be removed."""
     subprocess.run("build/mydocker rm -f $(build/mydocker ps -aq)", shell=True, capture_output=True)
     quietly("build/mydocker system check --repair")
-    for path in glob.glob(f"/sys/fs/cgroup/**{os.environ['MYDOCKER_CGROUP_PARENT']}"):
-        os.rmdir(path)
     if volume_is_ours:
         shutil.rmtree(VOLUME, ignore_errors=True)
+    elif os.path.exists(f"{VOLUME}/mydocker-demo"):
+        os.remove(f"{VOLUME}/mydocker-demo")
     with open("/proc/self/mountinfo", encoding="utf-8") as mounts:
         if state in mounts.read():
             raise Failed(f"{state}: something is still mounted below it")
@@ -269,18 +266,20 @@ def main(wanted: list[str]) -> int:
     os.environ["MYDOCKER_CGROUP_PARENT"] = f"/mydocker-demo-{os.getpid()}"
     volume_is_ours = not os.path.exists(VOLUME)
     try:
-        quietly("build/mydocker import -c 'CMD [\"sh\"]' build/busybox.tar busybox:latest")
-        for title, steps in sections(TRANSCRIPT):
-            if wanted and title[0].isdigit() and title.split()[0] not in wanted:
-                continue
-            show(bold(f"\n── {title}") + "\n\n")
-            play(steps)
+        try:
+            quietly("build/mydocker import -c 'CMD [\"sh\"]' build/busybox.tar busybox:latest")
+            for title, steps in sections(TRANSCRIPT):
+                if wanted and title[0].isdigit() and title.split()[0] not in wanted:
+                    continue
+                show(bold(f"\n── {title}") + "\n\n")
+                play(steps)
+        finally:
+            clean_up(state, volume_is_ours)
     except (Failed, subprocess.CalledProcessError) as error:
-        show("\n")
-        print(f"demo: failed: {error}", file=sys.stderr)
+        print(f"\ndemo: failed: {error}", file=sys.stderr)
         return 1
-    finally:
-        clean_up(state, volume_is_ours)
+    except KeyboardInterrupt:
+        return 130
     show("\n── Every command did what it should.\n")
     return 0
 

@@ -62,3 +62,19 @@ class KernelError(Error):
     def of(cls, error: OSError, what: str, obj: str = "") -> KernelError:
         """The same refusal, from the OSError that one of Python's own wrappers raised."""
         return cls(what, obj or str(error.filename or ""), error.errno or 0)
+
+
+def as_error(error: BaseException, what: str) -> Error:
+    """Any exception as one of ours: the kernel's refusals with their reason, the rest as a bug."""
+    if isinstance(error, Error):
+        return error
+    if isinstance(error, OSError):
+        told: Error = KernelError.of(error, what)
+    elif isinstance(error, MemoryError):
+        told = Error(what, "", "out of memory")
+    else:
+        told = Error(what, type(error).__name__, str(error), hint="this is a bug")
+    for note in getattr(error, "__notes__", ()):
+        told.add_note(note)
+    told.__cause__ = error
+    return told

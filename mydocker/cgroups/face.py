@@ -101,6 +101,10 @@ class Cgroup:
         """Let them go on."""
         raise NotImplementedError
 
+    def frozen(self) -> bool:
+        """Whether they are stopped, or about to be; False when the group is gone."""
+        raise NotImplementedError
+
     def oom_kills(self) -> int:
         """How many processes the kernel killed for want of memory; 0 when the group is gone."""
         raise NotImplementedError

@@ -120,6 +120,9 @@ class V1(Cgroup):
     def thaw(self) -> None:
         self.write("freezer.state", "THAWED")
 
+    def frozen(self) -> bool:
+        return self.read("freezer.state") in ("FREEZING", "FROZEN")
+
     def oom_kills(self) -> int:
         return self.fields("memory.oom_control").get("oom_kill", 0)
 

@@ -118,6 +118,9 @@ class V2(Cgroup):
         else:
             super().kill()
 
+    def frozen(self) -> bool:
+        return self.read("cgroup.freeze") == "1"
+
     def oom_kills(self) -> int:
         return self.fields("memory.events").get("oom_kill", 0)
 

@@ -10,7 +10,7 @@ import os
 import sys
 
 from mydocker.cli import flags
-from mydocker.errors import Error, Usage
+from mydocker.errors import Error, Usage, as_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ Commands:
 class Globals:
     """Where this call of mydocker keeps its state; from flags, else the environment."""
 
-    root = os.environ.get("MYDOCKER_ROOT") or "/var/lib/mydocker"
+    root = os.path.abspath(os.environ.get("MYDOCKER_ROOT") or "/var/lib/mydocker")
     cgroup_parent = os.environ.get("MYDOCKER_CGROUP_PARENT") or "/mydocker"
     debug = False
 
@@ -65,6 +65,7 @@ def main(words: list[str]) -> NoReturn:
     os._exit instead of a return: taking the interpreter apart costs more than a container's end.
     """
     try:
+        open_standard_streams()
         code = dispatch(words) or 0
         sys.stdout.flush()
     except Error as error:
@@ -73,12 +74,21 @@ def main(words: list[str]) -> NoReturn:
         code = 130
     except BrokenPipeError:  # the reader of our output is gone (`mydocker ps | head -1`)
         code = 141
-    except MemoryError:
-        code = report(Error("mydocker", "", "out of memory"))
     except Exception as error:
-        code = report(Error("mydocker", type(error).__name__, str(error), hint="this is a bug"))
-    sys.stderr.flush()
+        code = report(as_error(error, "mydocker"))
     os._exit(code)
+
+
+def open_standard_streams() -> None:
+    """Started without one of descriptors 0 to 2 (`mydocker … >&-`), take /dev/null for it.
+
+    Else the next file that is opened would get its number, and the container's output with it.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            fd = os.open("/dev/null", os.O_RDWR)  # the lowest that is free
+            os.set_inheritable(fd, True)
+            setattr(sys, name, open(fd, mode, closefd=False))  # noqa: SIM115  # for good
 
 
 def report(error: Error) -> int:
@@ -87,11 +97,11 @@ def report(error: Error) -> int:
         import traceback
 
         traceback.print_exc()
-    lines = [f"mydocker: {error}", *getattr(error, "__notes__", ())]
+    lines = ["; ".join([f"mydocker: {error}", *getattr(error, "__notes__", ())])]
     if error.hint:
         lines.append(f"hint: {error.hint}")
     try:
-        print("\n".join(printable(line) for line in lines), file=sys.stderr)
+        print("\n".join(printable(line) for line in lines), file=sys.stderr, flush=True)
     except OSError:
         pass
     return error.code
@@ -113,7 +123,10 @@ def dispatch(words: list[str]) -> int | None:
                 if not queue:
                     raise Usage("mydocker", word, "needs a value")
                 text = queue.pop(0)
-            setattr(Globals, word[2:].replace("-", "_"), os.path.abspath(text))
+            if not text:
+                raise Usage("mydocker", word, "needs a value")
+            text = os.path.abspath(text) if word == "--root" else text
+            setattr(Globals, word[2:].replace("-", "_"), text)
         elif word == "--debug":
             Globals.debug = True
         elif word == "--explain":
@@ -152,6 +165,8 @@ def run_command(name: str, words: list[str], explain: str | None) -> int | None:
         Globals.debug = True
     if os.geteuid() != 0 and name not in ("version",):
         raise Error(name, "", "needs root", hint=f"sudo mydocker {name} …")
+    if os.path.exists(Globals.root) and not os.path.isdir(Globals.root):
+        raise Error(name, Globals.root, "the state root is not a directory")
     watch(explain if values["explain"] is None else values["explain"])
     return command.run(values, operands)
 

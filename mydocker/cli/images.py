@@ -16,7 +16,7 @@ FLAGS = [
 ]
 
 
-def run(values: dict[str, Any], _: list[str]) -> None:
+def run(values: dict[str, Any], _words: list[str]) -> None:
     """Print one line for each name of each image."""
     images = Store(Globals.root).images()
     if values["quiet"]:
@@ -25,10 +25,10 @@ def run(values: dict[str, Any], _: list[str]) -> None:
         return
     rows: list[list[str]] = []
     for image in images:
+        identity = image.id if values["no_trunc"] else short(image.id)
+        created = f"{table.ago(image.created)} ago" if image.created else "N/A"
         for name in image.names or ["<none>:<none>"]:
             repository, _, tag = name.rpartition(":")
-            identity = image.id if values["no_trunc"] else short(image.id)
-            created = f"{table.ago(image.created)} ago" if image.created else "N/A"
             rows.append([repository, tag, identity, created, table.size(image.size)])
     table.show(["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"], rows)
 

@@ -27,7 +27,7 @@ def run(values: dict[str, Any], words: list[str]) -> None:
         image = store.import_rootfs(sys.stdin.buffer, name, values["change"], values["message"])
     else:
         try:
-            stream = open(words[0], "rb")
+            stream = open(words[0], "rb")  # noqa: SIM115  # the `with` below must not be in the try
         except OSError as error:
             raise KernelError.of(error, "import", words[0]) from None
         with stream:

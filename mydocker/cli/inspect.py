@@ -7,7 +7,7 @@ import json
 from mydocker.cli import Globals
 from mydocker.cli.flags import Command
 from mydocker.errors import NotFound
-from mydocker.lifecycle.container import Containers
+from mydocker.lifecycle.containers import Containers
 from mydocker.lifecycle.repair import put_right
 from mydocker.rootfs.store import Store
 

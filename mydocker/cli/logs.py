@@ -7,7 +7,7 @@ import os
 from mydocker.cli import Globals
 from mydocker.cli.flags import Command
 from mydocker.lifecycle import logs
-from mydocker.lifecycle.container import Containers
+from mydocker.lifecycle.containers import Containers
 from mydocker.lifecycle.stdio import write_all
 
 TYPE_CHECKING = False

@@ -5,7 +5,8 @@ from __future__ import annotations
 from mydocker.cli import Globals, table
 from mydocker.cli.flags import Command, Flag
 from mydocker.lifecycle import repair
-from mydocker.lifecycle.container import Container, Containers
+from mydocker.lifecycle.container import Container
+from mydocker.lifecycle.containers import Containers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

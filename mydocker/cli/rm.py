@@ -8,7 +8,7 @@ from mydocker.cli import Globals, report
 from mydocker.cli.flags import Command, Flag
 from mydocker.errors import Error
 from mydocker.lifecycle import remove
-from mydocker.lifecycle.container import Containers
+from mydocker.lifecycle.containers import Containers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from mydocker.spec import Resources
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 FLAGS = [
@@ -87,7 +88,7 @@ def options(values: dict[str, Any], words: list[str]) -> Options:
 
 def resources(values: dict[str, Any]) -> Resources:
     """The limits that were asked for."""
-    readers = {
+    readers: dict[str, Callable[[str, str], Any]] = {
         "memory": sizes.parse_memory,
         "memory_swap": lambda text, flag: sizes.parse_size(text, flag, unlimited=True),
         "memory_reservation": sizes.parse_size,

@@ -25,9 +25,10 @@ def run(values: dict[str, Any], words: list[str]) -> int:
         print("clean: nothing of mydocker's is left over")
     if not values["repair"]:
         return 1 if found else 0
-    for error in repair.repair(found):
+    failed = repair.repair(Globals.root, Globals.cgroup_parent, found)
+    for error in failed:
         report(error)
-    return 1 if repair.leftovers(Globals.root, Globals.cgroup_parent) else 0
+    return 1 if failed else 0
 
 
 COMMAND = Command(run, "check [--repair]", "Look for leftovers.", FLAGS, least=1, most=1)

@@ -2,16 +2,12 @@
 
 The book's 5.2 writes a `config.json` for `ps` to read. A file alone lies: the process may have
 died with the machine, or its pid may belong to somebody else by now. So a record keeps the pid with
-its start time and the boot's id, and `Containers` compares it with /proc before anybody sees it.
+its start time and the boot's id, and repair.py compares it with /proc before anybody sees it.
 
-Layout, below the state root::
+Where the records are kept is containers.py.
 
-    containers/<id>/container.json    this record
-    containers/<id>/config.json       the OCI spec that it runs
-    containers/<id>/upper work        what the container changed (rootfs/overlay.py)
-    containers/<id>/rootfs            where the container's own mount namespace has its root
-    containers/<id>/log.json          what it wrote (logs.py)
-    names/<name>                      a link to the id: making it is how a name is taken
+Invariant: a reader sees a record whole, before or after a change (files.write_whole); and only
+`become` changes its state.
 """
 
 from __future__ import annotations
@@ -19,14 +15,10 @@ from __future__ import annotations
 import json
 import os
 
-from mydocker.errors import Conflict, Corrupt, KernelError, NotFound, Usage
+from mydocker.errors import Conflict, Corrupt, KernelError, NotFound
 from mydocker.linux import files, process
-from mydocker.linux.lock import Lock
+from mydocker.linux.lock import DirectoryLock, Lock
 from mydocker.spec import Spec, Struct
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 TRANSITIONS = {
     "created": ("running", "exited", "dead"),
@@ -37,6 +29,11 @@ TRANSITIONS = {
     "dead": (),
 }
 """Every state, and the states that may follow it."""
+
+LOST = 137
+"""The exit code of a container whose end nobody saw: it was killed with its monitor."""
+
+ASIDE = "mydocker system check --repair moves it aside"
 
 
 class Container(Struct):
@@ -94,10 +91,17 @@ class Container(Struct):
 
     def settled(self) -> bool:
         """Whether the record tells the truth: repair.py puts right what does not."""
-        if self.monitored() or self.alive():
-            return True
         claims = self.status in ("running", "paused", "restarting") or self.unfinished()
-        return not claims and not (self.auto_remove and self.status == "exited")
+        if not claims and not (self.auto_remove and self.status == "exited"):
+            return True
+        return self.monitored()
+
+    def lose(self) -> None:
+        """Its monitor is gone, and with it the container: end a record that claims otherwise."""
+        if self.status != "exited":
+            self.exit_code, self.pid, self.finished_at = LOST, 0, now()
+            self.error = "its monitor was killed, or the machine went down"
+            self.become("exited")
 
     def watched_by(self, pid: int) -> None:
         """Note the process that answers for the container: its monitor."""
@@ -110,128 +114,52 @@ class Container(Struct):
             raise Conflict("container", self.name, f"is {self.status}, cannot become {status}")
         self.status = status
 
-    def save(self) -> None:
-        """Write the record, whole."""
+    def save(self, directory: str = "") -> None:
+        """Write the record, whole; on a full disk, over the old: no exit code may be lost."""
         text = json.dumps(self.to_json(), indent=2) + "\n"
-        files.write_whole(f"{self.directory}/container.json", text, durable=not self.auto_remove)
+        path = f"{directory or self.directory}/container.json"
+        try:
+            files.write_whole(path, text, durable=not self.auto_remove)
+        except KernelError as error:
+            if error.errno not in (28, 122) or not os.path.exists(path):  # ENOSPC, EDQUOT
+                raise
+            files.overwrite(path, text)
 
     def spec(self) -> Spec:
         """The OCI spec that the container runs."""
-        return Spec.from_json(_load(f"{self.directory}/config.json"))
-
-    def lock(self) -> Lock:
-        """The lock under which this record is read, changed and written."""
-        return Lock(f"{self.directory}/lock")
-
-
-class Containers:
-    """All containers below one state root."""
-
-    def __init__(self, root: str) -> None:
-        self.root = root
-        self.directory = f"{root}/containers"
-        self._names = f"{root}/names"
-
-    def quiet(self) -> Lock:
-        """A lock under which no container is half-way through its creation."""
-        return Lock(f"{self.root}/containers.lock")
-
-    def add(self, container: Container, spec: Spec) -> None:
-        """Take the name and make the directory; a name that is taken is refused.
-
-        The record is written last: a directory without one is a creation that did not finish.
-        """
-        container.directory = f"{self.directory}/{container.id}"
-        with Lock(f"{self.root}/containers.lock", shared=True):
-            files.makedirs(self.directory)
-            files.makedirs(self._names)
-            files.mkdir(container.directory)
-            self.take_name(container)
-            files.mkdir(container.root_directory, 0o755)
-            text = json.dumps(spec.to_json(), indent=2) + "\n"
-            files.write_whole(f"{container.directory}/config.json", text, durable=False)
-            container.save()
-
-    def take_name(self, container: Container) -> None:
-        """Link the name to the id; symlink(2) fails if the name exists, and that is the lock."""
-        path = f"{self._names}/{container.name}"
+        path = f"{self.directory}/config.json"
+        data = load_json(path)
         try:
-            files.symlink(container.id, path)
-        except KernelError as error:
-            if error.errno != 17:  # EEXIST
-                raise
-            owner = os.readlink(path)
-            if not os.path.isdir(f"{self.directory}/{owner}"):
-                files.unlink(path, missing_ok=True)  # left by a crash
-                self.take_name(container)
-                return
-            hint = f"mydocker rm {container.name}, or choose another --name"
-            raise Conflict("name", container.name, f"is taken by {owner[:12]}", hint=hint) from None
+            return Spec.from_json(data)
+        except (TypeError, AttributeError):
+            raise Corrupt("container spec", path, "is not an OCI spec") from None
 
-    def discard(self, container: Container) -> None:
-        """Remove the container's directory and give its name back; what it does not have is fine."""
-        files.remove_tree(container.directory)
-        path = f"{self._names}/{container.name}"
-        if os.path.islink(path) and os.readlink(path) == container.id:
-            files.unlink(path, missing_ok=True)
+    def lock(self, wait: bool = True) -> Lock:
+        """The lock under which others than the monitor read, change and write this record."""
+        return DirectoryLock(self.directory, wait=wait)
 
-    def names(self) -> list[tuple[str, str, str]]:
-        """Every name that is taken: the name, its link's path, the id it leads to."""
-        if not os.path.isdir(self._names):
-            return []
-        paths = [(name, f"{self._names}/{name}") for name in sorted(os.listdir(self._names))]
-        return [(name, path, os.readlink(path)) for name, path in paths if os.path.islink(path)]
-
-    def ids(self) -> list[str]:
-        """The ids of all containers, finished creations or not."""
-        try:
-            return sorted(os.listdir(self.directory))
-        except FileNotFoundError:
-            return []
-
-    def load(self, container_id: str) -> Container:
-        """One record by its full id; Corrupt if the file does not hold one."""
-        path = f"{self.directory}/{container_id}/container.json"
-        container = Container.from_json(_load(path))
-        if container.id != container_id or container.status not in TRANSITIONS:
-            raise Corrupt("container record", path, "does not describe this container")
-        container.directory = f"{self.directory}/{container_id}"
-        return container
-
-    def __iter__(self) -> Iterator[Container]:
-        """Every container, newest first; those that do not load are left to `system check`."""
-        found = []
-        for container_id in self.ids():
-            try:
-                found.append(self.load(container_id))
-            except (NotFound, Corrupt):
-                continue
-        yield from sorted(found, key=lambda c: c.created, reverse=True)
-
-    def find(self, word: str) -> Container:
-        """By name, by id, or by a prefix of an id that only one has."""
-        path = f"{self._names}/{word}"
-        if "/" not in word and os.path.islink(path):
-            return self.load(os.readlink(path))
-        hits = [i for i in self.ids() if word and i.startswith(word)]
-        if len(hits) > 1:
-            raise Usage("container", word, f"fits {len(hits)} containers", hint="give more digits")
-        if not hits:
-            raise NotFound("container", word, "no such container", hint="mydocker ps -a lists them")
-        return self.load(hits[0])
+    def sound(self) -> bool:
+        """Whether each field holds what it should; a file can hold anything."""
+        for name in self.fields():
+            value, kind = getattr(self, name), type(getattr(Container, name, ""))
+            inside = value if isinstance(value, list) else []
+            inside = [*value.values()] if isinstance(value, dict) else inside
+            if type(value) is not kind or not all(isinstance(item, str) for item in inside):
+                return False
+        return self.status in TRANSITIONS
 
 
-def _load(path: str) -> dict[str, object]:
+def load_json(path: str) -> dict[str, object]:
     try:
         data = json.loads(files.read(path))
     except KernelError as error:
         if error.errno == 2:
             raise NotFound("container", path, "has no such file") from None
         raise
-    except ValueError as error:
-        raise Corrupt("state file", path, f"is not JSON: {error}") from None
+    except (ValueError, RecursionError):
+        raise Corrupt("state file", path, "is not JSON", hint=ASIDE) from None
     if not isinstance(data, dict):
-        raise Corrupt("state file", path, "is not a JSON object")
+        raise Corrupt("state file", path, "is not a JSON object", hint=ASIDE)
     return data
 
 

@@ -86,7 +86,7 @@ DEVICE_RULES = [
     "c 5:2 rwm",
     "c 136:* rwm",
 ]
-"""Which devices may be used, in the words of the v1 devices cgroup; making a node is allowed (m)."""
+"""Which devices may be used, in the words of the v1 devices cgroup; any node may be made (m)."""
 
 
 def namespaces(network: bool = True, user: bool = False) -> list[Namespace]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from mydocker import cgroups
 from mydocker.errors import Conflict, NotFound
-from mydocker.lifecycle.container import Container, Containers
+from mydocker.lifecycle.container import Container
+from mydocker.lifecycle.containers import Containers
 from mydocker.lifecycle.repair import everything, put_right
 from mydocker.linux.cleanup import Cleanup
+from mydocker.rootfs.overlay import Overlay
 from mydocker.rootfs.store import Store
 
 TYPE_CHECKING = False
@@ -27,8 +29,13 @@ def remove(root: str, word: str, force: bool) -> list[str]:
 
     An image that a container was made from is refused: the container's overlay needs its layers.
     """
-    users = {container.image_id: container.name for container in everything(Containers(root))}
-    return Store(root).remove(word, force, lambda image_id: users.get(image_id, ""))
+    containers = Containers(root)
+    everything(containers)  # such as ended unseen are cleared away, or they would be in the way
+
+    def user(image_id: str) -> str:
+        return next((c.name for c in containers if c.image_id == image_id), "")
+
+    return Store(root).remove(word, force, user)
 
 
 def the_one_running(containers: Containers) -> Container:
@@ -54,6 +61,12 @@ def chosen(containers: Containers, words: list[str]) -> Container:
     return container
 
 
+def thaw(group: cgroups.Cgroup) -> None:
+    """Let the processes go on, if it was not their end meanwhile."""
+    if group.frozen():
+        group.thaw()
+
+
 def commit(root: str, words: list[str], author: str, message: str, changes: list[str]) -> Image:
     """Make the changes of a container an image of that name.
 
@@ -68,11 +81,13 @@ def commit(root: str, words: list[str], author: str, message: str, changes: list
     if len(words) == 1 and (name == container.name or container.id.startswith(name)):
         name = ""  # `commit CONTAINER`: an image without a name
     targets = [mount.destination for mount in container.spec().mounts]
-    with Cleanup() as undo:
-        if container.status == "running":
+    # The lock says that somebody is at work on a frozen container; a second commit waits.
+    with container.lock(), Cleanup() as undo:
+        if containers.load(container.id).status == "running":
             group = cgroups.group(container.cgroup_parent, container.id)
+            undo.push(thaw, group)
             group.freeze()
-            undo.push(group.thaw)
+        Overlay.in_directory(container.layers, container.directory).create()
         return make(
             store,
             find(store, container.image_id),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 
+from mydocker.errors import KernelError
 from mydocker.lifecycle.container import now
 
 TYPE_CHECKING = False
@@ -19,11 +20,20 @@ _LINE = 16 << 10  # an endless line is cut into pieces of this size, as Docker d
 
 
 class Log:
-    """The log of one container: bytes come in as they were read, entries go out line by line."""
+    """The log of one container: bytes come in as they were read, entries go out line by line.
+
+    A log that cannot be written (the disk is full) must not stop the container: what it writes
+    meanwhile is lost, and `trouble` says so.
+    """
 
     def __init__(self, path: str) -> None:
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        try:
+            self._fd = os.open(path, flags, 0o600)
+        except OSError as error:
+            raise KernelError.of(error, "log", path) from None
         self._rest = {"stdout": b"", "stderr": b""}
+        self.trouble = ""
 
     def write(self, stream: str, data: bytes) -> None:
         """Take what the container wrote; whole lines go to the file, the rest waits."""
@@ -51,13 +61,25 @@ class Log:
             )
             for line in lines
         ]
-        if entries:
-            os.write(self._fd, ("\n".join(entries) + "\n").encode("ascii"))
+        if not entries:
+            return
+        # Where only a part of a line could be written, it must not become one with the next.
+        begin = "\n" if self.trouble else ""
+        data = (begin + "\n".join(entries) + "\n").encode("ascii")
+        try:
+            while data:
+                data = data[os.write(self._fd, data) :]
+        except OSError as error:
+            self.trouble = f"some of its log is lost: {os.strerror(error.errno or 0).lower()}"
 
 
 def entries(path: str) -> Iterator[dict[str, str]]:
-    """The entries of a log, oldest first; a last line that is only half there is left out."""
-    with open(path, encoding="ascii") as file:
+    """The entries of a log, oldest first; a line that is only half there is left out."""
+    with open(path, encoding="utf-8", errors="replace") as file:
         for line in file:
-            if line.endswith("\n"):
-                yield json.loads(line)
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(entry, dict) and {"log", "stream"} <= entry.keys():
+                yield entry

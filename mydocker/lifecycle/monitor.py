@@ -8,6 +8,11 @@ and takes away what it made, in the opposite order.
 Invariant: whatever fails half-way, and however the container ends, nothing of it is left on the
 host but its record and its files. The container cannot outlive its monitor: the kernel kills its
 first process with it (PR_SET_PDEATHSIG), and with PID 1 the whole pid namespace.
+
+A signal that asks to end must not come between two steps, so such signals are held back
+(sigprocmask(2)), except while the container runs in front of the user: then they go to it, or end
+it. What is held back waits: a Ctrl-C during the start reaches the container when there is one. In
+the background they are held back for good: a container is signalled by itself (`stop`, `kill`).
 """
 
 from __future__ import annotations
@@ -17,8 +22,9 @@ import signal
 import sys
 
 from mydocker import cgroups
-from mydocker.errors import NOT_FOUND, Error
-from mydocker.lifecycle.container import Container, Containers, now
+from mydocker.errors import NOT_FOUND, Conflict, Error, as_error
+from mydocker.lifecycle.container import Container, now
+from mydocker.lifecycle.containers import Containers
 from mydocker.lifecycle.logs import Log
 from mydocker.lifecycle.stdio import Foreground, Stdio
 from mydocker.linux import process, syscalls, trace
@@ -35,6 +41,14 @@ if TYPE_CHECKING:
 
     from mydocker.spec import Spec
 
+ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+"""The signals that ask a process to end, and that are held back."""
+
+
+def hold_signals() -> None:
+    """Hold back the signals that ask to end; children inherit that, until they execute."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+
 
 class Monitor:
     """Runs one container once."""
@@ -43,55 +57,83 @@ class Monitor:
         self.containers = containers
         self.container = container
         self.spec = spec
-        self.group = cgroups.group(container.cgroup_parent, container.id)
 
     def run(self, stdio: Stdio, started: Callable[[], None], sig_proxy: bool = False) -> int:
         """Start the container, stay until it has ended, and return its exit code.
 
-        `started()` is called when the user's command runs. An error before that is raised, after
-        it has been written in the record.
+        `started()` is called when the user's command runs. Whatever fails is raised as one Error,
+        after it has been written in the record: with the container's own exit code, if that had
+        come to its end and only the taking away failed.
         """
         container = self.container
         if container.monitor_pid != os.getpid():
-            container.watched_by(os.getpid())
-            container.save()
+            self._take_over()
         try:
             with Cleanup() as undo:
                 self._run(undo, stdio, started, sig_proxy)
-        except Error as error:
-            self._finish(error.code, str(error))
-            raise
-        finally:
             if container.auto_remove:
                 self.containers.discard(container)
+        except BaseException as error:
+            told = self.failed(error)
+            raise told from told.__cause__
         return container.exit_code
+
+    def _take_over(self) -> None:
+        """Become the process that answers for the container, in the place of the one that made us.
+
+        If that was killed a moment ago, others may have seen nobody there, and ended the record.
+        """
+        container = self.container
+        with container.lock():
+            if self.containers.load(container.id).status != container.status:
+                raise Conflict("run", container.name, "was given up, its maker was killed")
+            container.watched_by(os.getpid())
+            container.save()
+
+    def failed(self, error: BaseException) -> Error:
+        """The error as ours, written down as far as that can be done."""
+        container, told = self.container, as_error(error, "run")
+        ended = container.status == "exited"
+        if ended:
+            told.code = container.exit_code
+        try:
+            if container.auto_remove:
+                self.containers.discard(container)
+            elif ended:
+                container.error = str(told)
+                container.save()
+            else:
+                self._finish(told.code, str(told))
+        except Error as failed:
+            told.add_note(f"and then: {failed}")
+        return told
 
     def _run(
         self, undo: Cleanup, stdio: Stdio, started: Callable[[], None], sig_proxy: bool
     ) -> None:
         log = Log(f"{self.container.directory}/log.json")
         undo.push(log.close)
-        self.group.create(self.spec.linux.resources)
-        undo.push(self.group.remove)
+        group = cgroups.group(self.container.cgroup_parent, self.container.id)
+        group.create(self.spec.linux.resources)
+        undo.push(group.remove)
         descriptors = stdio.open()
         undo.push(stdio.close)
         overlay = Overlay.in_directory(self.container.layers, self.container.directory)
-        if not os.path.isdir(overlay.upper):
-            overlay.create()
+        overlay.create()
         door = pivot.Entrance(self.spec, overlay)
         init = Init(self.spec, door.enter, door.seal, descriptors, reaper=self.container.init)
-        pid, channel = namespaces.spawn(self.spec.linux, self.group.add, init, door.prepare)
+        pid, channel = namespaces.spawn(self.spec.linux, group.add, init, door.prepare)
         undo.push(self._reap, pid)
         self._handshake(channel, stdio, pid)
         started()
         if stdio.foreground:
-            with Foreground(stdio, pid, sig_proxy and not stdio.raw):
+            with Foreground(stdio, pid, sig_proxy and not stdio.raw), Heard():
                 stdio.pump(pid, log)
         else:
             stdio.pump(pid, log)
         _, status = os.waitpid(pid, 0)
-        self.container.oom_killed = self.group.oom_kills() > 0
-        self._finish(process.exit_code(status))
+        self.container.oom_killed = group.oom_kills() > 0
+        self._finish(process.exit_code(status), log.trouble)
 
     def _handshake(self, channel: Channel, stdio: Stdio, pid: int) -> None:
         """Let PID 1 build its world, record it as running, and let it execute."""
@@ -126,6 +168,26 @@ class Monitor:
             pass
 
 
+class Heard:
+    """Inside a `with` the signals that ask to end are heard: those that nobody has a handler for,
+    such as the container's (`--sig-proxy`), end what is going on, with all that belongs to it."""
+
+    def __enter__(self) -> None:
+        for number in ENDING:
+            if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+                signal.signal(number, _end)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+
+    def __exit__(self, *_: object) -> None:
+        hold_signals()
+
+
+def _end(number: int, _frame: object) -> None:
+    hold_signals()
+    name = signal.Signals(number).name
+    raise Error("run", name, "the container was ended with mydocker", code=128 + number)
+
+
 def detach(work: Callable[[Callable[[], None]], int]) -> None:
     """Run `work(started)` in a process of its own that outlives this one and its terminal.
 
@@ -137,25 +199,28 @@ def detach(work: Callable[[Callable[[], None]], int]) -> None:
     sys.stdout.flush()
     first = os.fork()
     if first == 0:
-        ours.close()
-        os.setsid()
-        if os.fork():
+        try:
+            ours.close()
+            os.setsid()
+            if os.fork() == 0:
+                trace.act_as("monitor")
+                _monitor(work, theirs)
+        finally:
             os._exit(0)
-        trace.act_as("monitor")
-        _monitor(work, theirs)
     theirs.close()
     os.waitpid(first, 0)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)  # nothing here that could be left half done
     ours.expect("started")
     ours.close()
 
 
 def _monitor(work: Callable[[Callable[[], None]], int], channel: Channel) -> None:
-    null = os.open("/dev/null", os.O_RDWR)
-
     def started() -> None:
+        null = os.open("/dev/null", os.O_RDWR)
         for target in (0, 1, 2):  # until now errors could still be explained on the terminal
             os.dup2(null, target)
-        channel.send("started")
+        os.close(null)
+        _tell(channel.send, "started")
 
     code = 0
     try:
@@ -164,17 +229,22 @@ def _monitor(work: Callable[[Callable[[], None]], int], channel: Channel) -> Non
         work(started)
     except Error as error:
         code = error.code
-        try:
-            channel.send_error(error)
-        except Error:
-            pass  # it had started: the error is in the record
+        _tell(channel.send_error, error)
     finally:
         os._exit(code)
 
 
+def _tell(send: Callable[..., None], *words: object) -> None:
+    """Tell the command that waits for us, if it still does: the container runs without it too."""
+    try:
+        send(*words)
+    except Error:
+        pass
+
+
 def explain_not_found(error: Error, word: str, image: str) -> Error:
     """`run WORD` where WORD is no image and no command of the default one: say both."""
-    if error.code != NOT_FOUND:
+    if error.code != NOT_FOUND or not word:
         return error
     why = f"neither a local image nor a command in the image {image}"
     return Error("run", word, why, hint="mydocker images lists the images", code=NOT_FOUND)

@@ -197,7 +197,7 @@ def parse_ulimit(text: str) -> Rlimit:
         low, high = int(soft), int(hard or soft)
     except ValueError:
         raise Usage("--ulimit", text, "not NAME=SOFT[:HARD]") from None
-    if low < -1 or high < -1 or high != -1 and (low == -1 or low > high):
+    if low < -1 or high < -1 or (high != -1 and (low == -1 or low > high)):
         raise Usage("--ulimit", text, "the soft limit is above the hard one")
     return Rlimit(type=kind, soft=low, hard=high)
 
@@ -218,7 +218,7 @@ def pairs(flag: str, items: list[str]) -> dict[str, str]:
     found = {}
     for item in items:
         name, separator, value = item.partition("=")
-        if not name or not separator and flag != "label":
+        if not name or (not separator and flag != "label"):
             raise Usage(f"--{flag}", item, "not NAME=VALUE")
         found[name] = value
     if flag == "sysctl":

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import signal
 
-from mydocker.errors import Conflict, Error, KernelError, NotFound, Usage
+from mydocker.errors import Conflict, Error, KernelError, NotFound, Usage, as_error
 from mydocker.lifecycle import names, options
-from mydocker.lifecycle.container import Container, Containers, now
-from mydocker.lifecycle.monitor import Monitor, detach, explain_not_found
+from mydocker.lifecycle.container import Container, now
+from mydocker.lifecycle.containers import NEW, Containers
+from mydocker.lifecycle.monitor import Monitor, detach, explain_not_found, hold_signals
 from mydocker.lifecycle.options import Options
 from mydocker.lifecycle.repair import put_right
 from mydocker.lifecycle.stdio import Stdio, check_terminal
@@ -30,22 +31,36 @@ def run(root: str, asked: Options) -> int:
     """
     if not asked.detach:
         check_terminal(asked.tty, asked.interactive)
-    store = Store(root)
-    image, implicit = choose_image(store, asked)
-    containers = Containers(root)
-    container = create(containers, asked, image)
-    monitor = Monitor(containers, container, container.spec())
+    store, containers = Store(root), Containers(root)
+    hold_signals()
+    with store.hold():  # until the record says that its image is in use
+        image, implicit = choose_image(store, asked)
+        container, spec = create(containers, asked, image)
+    monitor = Monitor(containers, container, spec)
     stdio = Stdio(asked.tty, asked.interactive, foreground=not asked.detach)
     try:
         if not asked.detach:
             return monitor.run(stdio, started=lambda: None, sig_proxy=asked.sig_proxy)
         detach(lambda started: monitor.run(stdio, started))
-    except Error as error:
-        if implicit:
-            raise explain_not_found(error, implicit, DEFAULT_IMAGE) from None
-        raise
+    except (Error, OSError) as error:
+        told = as_error(error, "run")
+        give_up(monitor, told)
+        raise explain_not_found(told, implicit, DEFAULT_IMAGE) from None
     print(container.id)
     return 0
+
+
+def give_up(monitor: Monitor, error: Error) -> None:
+    """Write down that the container did not start, if its monitor could not do it itself."""
+    containers = monitor.containers
+    try:
+        container = containers.load(monitor.container.id)
+    except Error:  # it was to be removed, and is
+        return
+    if container.monitor_pid == os.getpid() and container.status == "created":
+        monitor.failed(error)  # there never was a monitor
+    elif container.monitor_pid != os.getpid():
+        put_right(containers, container)
 
 
 def choose_image(store: Store, asked: Options) -> tuple[Image, str]:
@@ -68,7 +83,7 @@ def choose_image(store: Store, asked: Options) -> tuple[Image, str]:
     return found, implicit
 
 
-def create(containers: Containers, asked: Options, image: Image) -> Container:
+def create(containers: Containers, asked: Options, image: Image) -> tuple[Container, Spec]:
     """Write the record and the spec of a new container; nothing of the kernel's is made yet."""
     container_id = os.urandom(32).hex()
     directory = f"{containers.root}/containers/{container_id}"
@@ -93,29 +108,39 @@ def create(containers: Containers, asked: Options, image: Image) -> Container:
         labels={**image.config.config.labels, **options.pairs("label", asked.label)},
     )
     container.watched_by(os.getpid())
-    if asked.cidfile:
-        write_cidfile(asked.cidfile, container_id)
     add(containers, container, spec, invented=asked.name is None)
-    return container
+    if asked.cidfile:
+        try:
+            write_cidfile(asked.cidfile, container_id)
+        except Error:
+            containers.discard(container)
+            raise
+    return container, spec
 
 
 def add(containers: Containers, container: Container, spec: Spec, invented: bool) -> None:
     """Add the record. A name that we invented is invented again when it is taken; one that was
     asked for may be held by a container that only a crash has kept from being removed."""
-    for attempt in range(10):
+    for _ in range(10):
         try:
             containers.add(container, spec)
-        except Conflict:
-            containers.discard(container)
-            if invented:
-                container.name = names.invent()
-            elif attempt or put_right(containers, containers.find(container.name)):
-                raise
-        except Error:
-            containers.discard(container)
-            raise
-        else:
             return
+        except Conflict:
+            if not invented and holds(containers, container.name):
+                raise
+        if invented:
+            container.name = names.invent()
+    raise Conflict("name", container.name, "is taken again and again")
+
+
+def holds(containers: Containers, name: str) -> bool:
+    """Whether a container really has the name; what a crash left of one is cleared away."""
+    owner = containers.owner(name)
+    try:
+        return put_right(containers, containers.load(owner)) is not None
+    except NotFound:
+        containers.clear(owner + NEW)
+        return containers.exists(owner)
 
 
 def parse_signal(word: str) -> str:
@@ -134,6 +159,11 @@ def write_cidfile(path: str, container_id: str) -> None:
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        raise KernelError.of(error, "cidfile", path) from None
-    os.write(fd, container_id.encode())
-    os.close(fd)
+        raise KernelError.of(error, "--cidfile", path) from None
+    try:
+        os.write(fd, container_id.encode())
+    except OSError as error:
+        os.unlink(path)
+        raise KernelError.of(error, "--cidfile", path) from None
+    finally:
+        os.close(fd)

@@ -104,7 +104,7 @@ def section(name: str, args: tuple[Any, ...]) -> str:
         return SECTIONS[name]
     target = str(args[0]) if args else ""
     if name == "mount":
-        source, target, fstype, flags, _ = args
+        fstype, flags = args[2], args[3]
         if fstype == "overlay":
             return "4.2 overlay"
         if flags & (syscalls.MS_PRIVATE | syscalls.MS_SLAVE):

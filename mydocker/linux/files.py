@@ -80,9 +80,15 @@ def unlink(path: str, missing_ok: bool = False) -> None:
             raise
 
 
-def rename(source: str, target: str) -> None:
-    """rename(2): atomic, replaces the target."""
-    _act("rename", os.rename, source, target)
+def rename(source: str, target: str, missing_ok: bool = False) -> bool:
+    """rename(2): atomic, replaces the target. False: there is no source, which was `missing_ok`."""
+    try:
+        _act("rename", os.rename, source, target)
+    except KernelError:
+        if not missing_ok or os.path.lexists(source):
+            raise
+        return False
+    return True
 
 
 def symlink(content: str, path: str) -> None:
@@ -142,22 +148,47 @@ def _write_whole(path: str, text: str, mode: int, durable: bool) -> None:
         raise
 
 
+def overwrite(path: str, text: str) -> None:
+    """Replace a file's content where it lies, for when a full disk has no room beside it.
+
+    The room of the old content will do if the text is hardly longer; if not, the file stays as it
+    is. Not for every day: a crash in between leaves a mixture of both.
+    """
+    _act("overwrite", _overwrite, path, text)
+
+
+def _overwrite(path: str, text: str) -> None:
+    data = text.encode("utf-8", "surrogateescape")
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.posix_fallocate(fd, 0, len(data))
+        os.pwrite(fd, data, 0)
+        os.ftruncate(fd, len(data))
+    finally:
+        os.close(fd)
+
+
 def remove_tree(path: str) -> None:
     """Remove a directory and all below it; never across a mount, and never through a link.
 
     A tree under which something is still mounted is left whole: a failed umount must not turn
     into the loss of the volume that was mounted there.
     """
-    from mydocker.linux import mountinfo
-
     if not os.path.lexists(path):
         return
+    refuse_mounts(path)
+    _act("remove_tree", _remove_tree, path)
+
+
+def refuse_mounts(path: str) -> None:
+    """Error if something is mounted at the path or below it."""
+    from mydocker.linux import mountinfo
+
     mounts = mountinfo.below(path)
     if mounts:
         raise Error(
             "remove", path, f"{mounts[0]} is still mounted", hint="umount it, then try again"
         )
-    _act("remove_tree", _remove_tree, path)
 
 
 def _remove_tree(path: str) -> None:

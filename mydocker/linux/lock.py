@@ -18,21 +18,42 @@ if TYPE_CHECKING:
 
 
 class Lock:
-    """Hold `path` exclusively (or shared) inside a `with`; the file and its directory are made."""
+    """Hold `path` exclusively (or shared) inside a `with`; the file and its directory are made.
 
-    def __init__(self, path: str, shared: bool = False) -> None:
+    `wait=False`: who would have to wait gets a KernelError with EAGAIN instead.
+    """
+
+    def __init__(self, path: str, shared: bool = False, wait: bool = True) -> None:
         self.path = path
         self.operation = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        if not wait:
+            self.operation |= fcntl.LOCK_NB
         self._fd = -1
 
     def __enter__(self) -> Self:
-        files.makedirs(os.path.dirname(self.path))
         try:
-            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._fd = self.open()
+        except OSError as error:
+            raise KernelError.of(error, "lock", self.path) from None
+        try:
             fcntl.flock(self._fd, self.operation)
         except OSError as error:
+            os.close(self._fd)
             raise KernelError.of(error, "lock", self.path) from None
         return self
 
+    def open(self) -> int:
+        """A descriptor of what is locked."""
+        files.makedirs(os.path.dirname(self.path))
+        return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
     def __exit__(self, *_: object) -> None:
         os.close(self._fd)
+
+
+class DirectoryLock(Lock):
+    """The same on a directory itself, which must be there: nothing is made, so a full disk is no
+    hindrance, and waiting for the lock of what is being removed does not bring it back."""
+
+    def open(self) -> int:
+        return os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -28,6 +28,12 @@ def start_time(pid: int) -> int:
     return int(fields[19]) if fields else 0
 
 
+def parent(pid: int) -> int:
+    """The pid of its parent; 0 if there is no such process, or none that we could see."""
+    fields = _stat(pid)
+    return int(fields[1]) if fields else 0
+
+
 def boot_id() -> str:
     """The id of this boot of the kernel: a new random one after each reboot."""
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:

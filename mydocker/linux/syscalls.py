@@ -359,3 +359,8 @@ def openat2(dirfd: int, path: str, flags: int, mode: int = 0, resolve: int = 0) 
     how = _OpenHow(flags=flags | os.O_CLOEXEC, mode=mode, resolve=resolve)
     size = ctypes.sizeof(how)
     return _syscall("openat2", path, dirfd, _bytes(path), ctypes.byref(how), size)
+
+
+def syncfs(fd: int, path: str) -> None:
+    """syncfs(2): wait until all that was written to the filesystem of `fd` (`path`) is on disk."""
+    step("syncfs", (path,), lambda _: _checked("syncfs", path, _libc.syncfs(fd)))

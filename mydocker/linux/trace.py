@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 
-from mydocker.errors import Error
+from mydocker.errors import Error, KernelError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Fault:
         if self.number != 0:
             return
         if self.errno:
-            raise OSError(self.errno, os.strerror(self.errno), str(args[0]) if args else name)
+            raise KernelError(name, str(args[0]) if args else "", self.errno)
         os.kill(os.getpid(), 9)
 
     def after(self, name: str, args: tuple[Any, ...], result: Any, seconds: float) -> None:

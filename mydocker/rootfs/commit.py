@@ -18,6 +18,7 @@ is followed, no volume is entered, and none of overlayfs's own marks leaves.
 from __future__ import annotations
 
 from mydocker.errors import Error
+from mydocker.linux.trace import step
 from mydocker.rootfs import layer, tar
 from mydocker.rootfs.layer import OPAQUE, OVERLAY, WHITEOUT
 from mydocker.rootfs.tar import Member, printable
@@ -50,7 +51,7 @@ def commit(
     Error if a file cannot be a member of a layer, or changes while it is read.
     """
     skip = frozenset(path.strip("/").encode("utf-8", "surrogateescape") for path in exclude)
-    pieces = layer.pack(changed(upper, skip))
+    pieces = step("pack", (upper,), lambda path: layer.pack(changed(path, skip)))
     return store.add(
         image,
         lambda: next(pieces, b""),

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 
 from mydocker.errors import Error, KernelError
-from mydocker.linux import files, syscalls
+from mydocker.linux import syscalls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -58,10 +58,10 @@ def _env(config: RunConfig, text: str) -> None:
 
 
 def _expose(config: RunConfig, text: str) -> None:
-    for word in _words(config, text):
+    for word in _words(config, text) or [""]:
         ports, _, protocol = word.partition("/")
-        first, _, last = ports.partition("-")
-        low, high = _port(first), _port(last or first)
+        first, dash, last = ports.partition("-")
+        low, high = _port(first), _port(last if dash else first)
         if low > high or (protocol or "tcp").lower() not in ("tcp", "udp", "sctp"):
             raise ValueError(f"{word!r} is not a port, such as 80 or 8000-8010/udp")
         for number in range(low, high + 1):

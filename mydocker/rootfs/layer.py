@@ -47,12 +47,15 @@ def tree(
     The tree may belong to a running container: no link is followed, and all goes by descriptor.
     """
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    root = os.open(directory, flags)
+    try:
+        root = os.open(directory, flags)
+    except OSError as error:
+        raise Error("open", directory, os.strerror(error.errno or 0).lower()) from None
     links: dict[tuple[int, int], bytes] = {}
-    stack: list[tuple[int, bytes, list[bytes]]] = []
+    stack: list[tuple[int, bytes, list[bytes]]] = [(root, b"", [])]
     try:
         yield _member(b"./", os.fstat(root), b"/proc/self/fd/%d/." % root), root, b"."
-        stack.append((root, b"", _listing(root)))
+        stack[-1][2].extend(_listing(root))
         while stack:
             fd, prefix, names = stack[-1]
             if not names:
@@ -72,14 +75,15 @@ def tree(
                 if first != path:
                     member.type, member.link, member.size = tar.HARD_LINK, first, 0
                     member.xattrs = {}
-            elif member.type == tar.SYMLINK:
+            if member.type == tar.SYMLINK:
                 member.link = os.fsencode(os.readlink(base, dir_fd=fd))
             yield member, fd, base
             if is_directory:
                 if len(stack) > DEEPEST:
                     raise Error("pack", printable(path), "is nested too deep")
                 below = os.open(base, flags, dir_fd=fd)
-                stack.append((below, name, _listing(below)))
+                stack.append((below, name, []))
+                stack[-1][2].extend(_listing(below))
     finally:
         for fd, _, _ in stack:
             os.close(fd)

@@ -34,9 +34,13 @@ class Overlay:
         return cls(layers, f"{directory}/upper", f"{directory}/work")
 
     def create(self) -> None:
-        """Make the container's own directories. overlayfs wants `work` empty and beside `upper`."""
-        files.mkdir(self.upper, 0o755)
-        files.mkdir(self.work, 0o700)
+        """Make what is missing of the container's own directories.
+
+        overlayfs wants `work` empty and beside `upper`.
+        """
+        for path, mode in ((self.upper, 0o755), (self.work, 0o700)):
+            if not os.path.isdir(path):
+                files.mkdir(path, mode)
 
     def remove(self) -> None:
         """Remove the container's own directories, and with them what it changed."""

@@ -66,8 +66,11 @@ class Skeleton:
         self._file.close()
 
     def abandon(self) -> None:
-        """Close the file as it is: it will be removed."""
-        self._file.close()
+        """Close the file as it is, if it still is open: it will be removed."""
+        try:
+            self._file.close()
+        except OSError:
+            pass  # what was still to be written found no room: whoever abandons it knows already
 
 
 def replaced(path: bytes, generation: int) -> str:

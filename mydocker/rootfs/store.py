@@ -150,6 +150,10 @@ class Store:
         for layer in layers:
             if not os.path.isdir(layer):
                 raise Corrupt("image", _short(image_id), f"layer {layer} is missing", hint=_AGAIN)
+        for number in range(len(layers) - 1, 0, -1):
+            if _is_opaque(layers[number]):  # overlayfs does not look for the mark on a whole layer
+                del layers[:number]
+                break
         return Image(id=image_id, names=names, config=config, layers=layers)
 
     def _config(self, image_id: str) -> ImageConfig:
@@ -433,17 +437,24 @@ class NewLayer:
         return self
 
     def unpack(self, more: Callable[[], bytes], hollow: bool = False) -> str:
-        """Unpack the tar that `more()` gives in pieces; its digest, the layer's diff id."""
+        """Unpack the tar that `more()` gives in pieces; its digest, the layer's diff id.
+
+        hollow: as for unpack.py; such a layer only serves to be looked at.
+        """
         import json
 
+        from mydocker.linux import syscalls
         from mydocker.linux.trace import step
         from mydocker.rootfs.unpack import unpack
 
-        done = step("unpack", (self.directory, hollow), lambda path, _: unpack(more, path, hollow))
+        done = step("unpack", (self.directory,), lambda path: unpack(more, path, hollow))
+        if hollow:
+            return done.diff_id
         for lost in done.lost:
             self.store.warn(f"{lost}: the filesystem of the store cannot keep this attribute")
         record = {"diffId": done.diff_id, "size": done.size, "created": now()}
         files.write_whole(f"{self.directory}/layer.json", json.dumps(record, indent=2) + "\n")
+        syscalls.syncfs(self._fd, self.directory)  # the name must not be there before the files
         self.diff_id = done.diff_id
         return self.diff_id
 
@@ -529,6 +540,13 @@ def _digits(digest: str) -> str:
 
 def _short(image_id: str) -> str:
     return image_id.removeprefix("sha256:")[:12]
+
+
+def _is_opaque(layer: str) -> bool:
+    try:
+        return os.getxattr(layer, "trusted.overlay.opaque") == b"y"
+    except OSError:
+        return False
 
 
 def _layer_size(directory: str) -> int:

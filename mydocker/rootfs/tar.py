@@ -181,11 +181,12 @@ class Reader:
         if not header and not first:
             return None  # no blocks of zeros at the end: every reader accepts that
         if len(header) < BLOCK:
-            why = "the archive ends in the middle of a header" if header else "is empty"
-            raise _bad(b"", why if not first or not header else "is not a tar")
+            if first:
+                raise _bad(b"", "is not a tar" if header else "is empty")
+            raise _bad(b"", f"ends in the middle of a header after {printable(self._name)}")
         if header.count(0) == BLOCK:
             return None
-        recorded = _number(header[148:156], b"checksum", b"" if first else self._name)
+        recorded = _octal(header[148:156])
         total = sum(header) - sum(header[148:156]) + 8 * ord(" ")
         if total != recorded and total - 256 * sum(b > 127 for b in header) != recorded:
             raise _bad(
@@ -225,7 +226,7 @@ class Reader:
             member.major = _number(header[329:337], b"device", name)
             member.minor = _number(header[337:345], b"device", name)
         elif kind not in _KNOWN and kind not in b"SV":
-            raise _bad(name, f"has the unknown type {printable(kind)!r}")
+            raise _bad(name, f"has the unknown type '{printable(kind)}'")
         holds = kind == b"D" or member.type in (REGULAR, b"S", b"V")
         self._left = size if holds else 0  # links and devices may state a size: it means nothing
         self._padding = -self._left % BLOCK
@@ -308,20 +309,21 @@ def _number(field: bytes, what: bytes, name: bytes, signed: bool = False) -> int
         if value >> (bits - 1):
             value -= 1 << bits
     else:
-        text = field.split(b"\0", 1)[0].strip()
-        if not text:
-            return 0
-        if not text.isdigit():
-            raise _bad(
-                name, "is not a tar" if what == b"checksum" else f"has no sound {what.decode()}"
-            )
-        try:
-            value = int(text, 8)
-        except ValueError:
-            raise _bad(name, f"has no sound {what.decode()}") from None
+        value = _octal(field)
+        if value < 0:
+            raise _bad(name, f"has no sound {what.decode()}")
     if value < 0 and not signed:
         raise _bad(name, f"has a negative {what.decode()}")
     return value
+
+
+def _octal(field: bytes) -> int:
+    """Octal digits, with spaces before or after, up to a zero byte; -1 if it is something else."""
+    text = field.split(b"\0", 1)[0].strip()
+    try:
+        return int(text or b"0", 8) if not text or text.isdigit() else -1
+    except ValueError:
+        return -1
 
 
 def _digits(text: bytes, what: bytes, name: bytes) -> int:
@@ -357,7 +359,7 @@ def _pax(content: bytes, name: bytes) -> dict[bytes, bytes]:
             raise _bad(name, "has damaged pax records")
         if key in (b"GNU.sparse.offset", b"GNU.sparse.numbytes"):
             numbers.append(value)
-        elif b"\0" in value and not key.startswith(_XATTR):
+        elif b"\0" in key or (b"\0" in value and not key.startswith(_XATTR)):
             raise _bad(name, "has damaged pax records")
         else:
             records[key] = value

@@ -158,14 +158,18 @@ class _Unpacker:
         self.parents[path] = fd, real + b"/" if real else b""
         return self.parents[path]
 
-    def _open_directory(self, path: bytes) -> int:
-        flags = os.O_PATH | os.O_DIRECTORY
-        try:
-            return syscalls.openat2(self.root, os.fsdecode(path) or ".", flags, 0, _ANYWHERE_BELOW)
-        except KernelError as error:
-            if error.errno not in (errno.ENOENT, errno.ENOTDIR):
-                raise
-            return -1
+    def _open_directory(self, path: bytes, flags: int = os.O_PATH) -> int:
+        """A descriptor of the directory; -1 if there is none."""
+        name = os.fsdecode(path) or "."
+        while True:
+            try:
+                return syscalls.openat2(self.root, name, flags | os.O_DIRECTORY, 0, _ANYWHERE_BELOW)
+            except KernelError as error:
+                if error.errno == errno.EAGAIN:
+                    continue  # somewhere a mount or a rename came between, and a link has a `..`
+                if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+                    raise
+                return -1
 
     def _forget_parents(self) -> None:
         for fd, _ in self.parents.values():
@@ -270,6 +274,8 @@ class _Unpacker:
         found = lstat(deleted, parent)
         if found is None:
             os.mknod(deleted, stat.S_IFCHR, 0, dir_fd=parent)
+            times = (member.mtime, member.mtime)
+            os.utime(deleted, ns=times, dir_fd=parent, follow_symlinks=False)
         elif stat.S_ISDIR(found.st_mode):
             self._make_opaque(deleted, parent)  # a whiteout is about the layers below, not this one
 
@@ -332,15 +338,10 @@ class _Unpacker:
 
     def finish(self) -> None:
         """Owner, mode, attributes and times of the directories, and the end of the skeleton."""
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
         for path, member in self.directories.items():
-            name = os.fsdecode(path) or "."
-            try:
-                fd = syscalls.openat2(self.root, name, flags, 0, _ANYWHERE_BELOW)
-            except KernelError as error:
-                if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
-                    continue  # a later member has taken its place
-                raise
+            fd = self._open_directory(path, os.O_RDONLY | os.O_NOFOLLOW)
+            if fd < 0:
+                continue  # a later member has taken its place
             try:
                 os.fchown(fd, *_owner(member))
                 os.fchmod(fd, member.mode)

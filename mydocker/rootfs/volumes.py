@@ -31,7 +31,7 @@ def parse_volume(text: str) -> Mount:
         raise Usage("volume", text, "not SOURCE:TARGET[:ro]")
     words = options.split(",") if options else []
     unknown = [word for word in words if word not in _MODES]
-    if unknown or "ro" in words and "rw" in words:
+    if unknown or ("ro" in words and "rw" in words):
         raise Usage("volume", text, f"bad mode {options!r}", hint="ro or rw")
     return _bind(text, source, target, words, make=True)
 

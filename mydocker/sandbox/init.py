@@ -181,8 +181,9 @@ def execute(command: list[str], process: Process) -> None:
     reported through the channel (CVE-2024-21626 was a descriptor that stayed open).
     """
     syscalls.close_range(3, 0xFFFFFFFF, syscalls.CLOSE_RANGE_CLOEXEC)
-    # Python ignores these two, and what is ignored stays ignored across execve (signal(7)).
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+    # Python ignores the first two, and what is ignored stays ignored across execve (signal(7)); for
+    # the third, which may be waiting since the start, it has a handler of its own.
+    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     environment = dict(item.partition("=")[::2] for item in process.env)
@@ -190,8 +191,13 @@ def execute(command: list[str], process: Process) -> None:
     try:
         trace.step("execve", (program, words, environment), os.execve)
     except OSError as error:
-        code = NOT_FOUND if error.errno in (2, 20) else CANNOT_EXECUTE
-        raise Error("exec", program, os.strerror(error.errno or 0).lower(), code=code) from None
+        why, code = os.strerror(error.errno or 0).lower(), CANNOT_EXECUTE
+        if error.errno == 2 and os.path.exists(program):  # ENOENT is said of the file it names
+            why = "its interpreter (#!, or the dynamic loader) is missing"
+        elif error.errno in (2, 20):
+            code = NOT_FOUND
+        hint = "a script begins with #!, a binary is for this machine" if error.errno == 8 else ""
+        raise Error("exec", program, why, hint=hint, code=code) from None
     except ValueError as error:
         raise Error("exec", program, str(error), code=CANNOT_EXECUTE) from None
 
@@ -215,6 +221,7 @@ def stay_as_reaper(channel: Channel) -> None:
     syscalls.close_range(0, 0xFFFFFFFF)
     for number in forwarded:
         signal.signal(number, lambda received, _frame: _forward(child, received))
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
     while True:
         pid, status = os.wait()
         if pid == child:

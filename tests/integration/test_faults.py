@@ -1,0 +1,258 @@
+"""Stop mydocker at every single thing that it asks of the kernel, and look at what is left.
+
+`MYDOCKER_FAULT=ROLE:N:kill` kills the process of that role right before its n-th kernel action, as
+an out-of-memory killer or a power switch might; with an errno instead of `kill`, the kernel seems
+to refuse the action. How many actions there are is counted first, from `--explain`.
+
+By default a sample of the points is tried, spread evenly; `pytest -m soak` tries each of them in
+every way.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import tarfile
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mydocker import cgroups
+from mydocker.lifecycle.containers import Containers
+from mydocker.rootfs.store import Store
+from tests.conftest import Mydocker, wait_until
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+
+WAYS = ("kill", "EIO", "ENOSPC")
+ROLES = ("mydocker", "monitor", "helper", "init")
+SAMPLE = 4  # points of each role of each scenario
+
+
+class Scenario:
+    """A command to be stopped: what must be there before it, and what succeeds after it."""
+
+    words: tuple[str, ...] = ()
+
+    def __init__(self, mydocker: Mydocker, tmp_path: Path) -> None:
+        self.mydocker = mydocker
+        self.tmp_path = tmp_path
+
+    def once(self) -> None:
+        """What all points share."""
+
+    def before(self) -> None:
+        """What the command needs."""
+
+    def again(self, first: subprocess.CompletedProcess[str]) -> None:
+        """The next command of the same kind, which must succeed."""
+        self.mydocker.ok(*self.words)
+
+    def legitimate(self) -> None:
+        """Remove what is not left over but simply there: containers, also those that failed."""
+        identities = self.mydocker.ok("ps", "-aq").split()
+        if identities:
+            self.mydocker.ok("rm", "-f", *identities)
+
+
+class RunRm(Scenario):
+    words = ("run", "--rm", "--name", "bird", "true")
+
+
+class RunDetached(Scenario):
+    words = ("run", "-d", "true")
+
+
+class RunWithVolumeAndLimits(Scenario):
+    words = ("run", "--rm", "-m", "100m", "--cpu-shares", "256", "-v", "VOLUME:/v", "true")
+
+    def once(self) -> None:
+        volume = self.tmp_path / "volume"
+        volume.mkdir()
+        (volume / "data").write_text("the host's")
+        self.words = tuple(word.replace("VOLUME", str(volume)) for word in self.words)
+
+    def legitimate(self) -> None:
+        super().legitimate()
+        assert (self.tmp_path / "volume/data").read_text() == "the host's"
+
+
+class Remove(Scenario):
+    words = ("rm", "bird")
+
+    def before(self) -> None:
+        self.mydocker.ok("run", "--name", "bird", "true")
+
+    def again(self, first: subprocess.CompletedProcess[str]) -> None:
+        done = self.mydocker.run(*self.words)
+        assert done.returncode == 0 or "no such container" in done.stderr, done.stderr
+        assert self.mydocker.ok("ps", "-aq") == ""
+
+
+class RemoveRunning(Remove):
+    words = ("rm", "-f", "bird")
+
+    def before(self) -> None:
+        self.mydocker.ok("run", "-d", "--name", "bird", "top")
+
+
+class Import(Scenario):
+    words = ("import", "-c", 'CMD ["sh"]', "TAR", "small")
+
+    def once(self) -> None:
+        path = self.tmp_path / "small.tar"
+        with tarfile.open(path, "w") as archive:
+            for name in ("one", "two"):
+                member = tarfile.TarInfo(name)
+                member.size = 3
+                archive.addfile(member, io.BytesIO(b"abc"))
+        self.words = tuple(word.replace("TAR", str(path)) for word in self.words)
+
+    def legitimate(self) -> None:
+        super().legitimate()
+        self.mydocker.run("rmi", "-f", "small")
+
+
+class RemoveImage(Import):
+    words = ("rmi", "small")
+
+    def before(self) -> None:
+        self.mydocker.ok("import", str(self.tmp_path / "small.tar"), "small")
+
+    def again(self, first: subprocess.CompletedProcess[str]) -> None:
+        done = self.mydocker.run(*self.words)
+        assert done.returncode == 0 or "no such image" in done.stderr, done.stderr
+
+
+class Commit(Scenario):
+    words = ("commit", "bird", "small")
+
+    def once(self) -> None:
+        self.mydocker.ok("run", "-d", "--name", "bird", "sh", "-c", "rm /etc/group; exec top")
+        wait_until(lambda: next(Path(self.mydocker.root).glob("containers/*/upper/etc/group"), 0))
+        (self.container,) = Containers(str(self.mydocker.root))
+
+    def legitimate(self) -> None:
+        # The container belongs to all points of the scenario: it must live, and not stand still.
+        group = cgroups.group(self.mydocker.cgroup_parent, self.container.id)
+        assert self.container.alive()
+        assert not group.frozen()
+        self.mydocker.run("rmi", "-f", "small")
+
+
+SCENARIOS = {
+    kind.__name__: kind
+    for kind in (
+        RunRm,
+        RunDetached,
+        RunWithVolumeAndLimits,
+        Remove,
+        RemoveRunning,
+        Import,
+        RemoveImage,
+        Commit,
+    )
+}
+
+
+def count(scenario: Scenario) -> Counter[str]:
+    """How many kernel actions each role takes in a run of the command that nothing disturbs."""
+    scenario.before()
+    told = scenario.mydocker.run("--explain", *scenario.words)
+    assert told.returncode == 0, told.stderr
+    scenario.legitimate()
+    return Counter(re.findall(rf"^({'|'.join(ROLES)}) ", told.stderr, re.MULTILINE))
+
+
+def remains(mydocker: Mydocker) -> list[str]:
+    """What is left on the host, by our own eyes and not by `system check`."""
+    parent = mydocker.cgroup_parent.strip("/")
+    found = [str(path) for path in Path("/sys/fs/cgroup").glob(f"*/{parent}")]
+    for name in ("containers/*", "names/*", "images/tmp/*", "images/*.tmp", "damaged"):
+        found += map(str, mydocker.root.glob(name))
+    return found + [f"process {pid}" for pid in processes(mydocker)]
+
+
+def processes(mydocker: Mydocker) -> list[int]:
+    """The processes of this mydocker: its environment names a cgroup parent that no other has."""
+    token = mydocker.cgroup_parent.encode()
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if token in (entry / "environ").read_bytes():
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+def sweep(scenario: Scenario, points: list[str]) -> list[str]:
+    """Try each point twice: once the next command has to do, once `system check --repair`."""
+    mydocker, failures = scenario.mydocker, []
+    store, verified = Store(str(mydocker.root)), set[str]()
+    mounts = Path("/proc/self/mountinfo").read_text()
+    for point in points:
+        for cure in ("the next command", "system check --repair"):
+            try:
+                scenario.before()
+                first = mydocker.run(*scenario.words, MYDOCKER_FAULT=point)
+                assert "bug" not in first.stderr, first.stderr
+                assert len(first.stderr.splitlines()) <= 2, first.stderr
+                if cure == "the next command":
+                    scenario.again(first)
+                else:
+                    repaired = mydocker.run("system", "check", "--repair")
+                    assert (repaired.returncode, repaired.stderr) == (0, "")
+                    assert mydocker.run("system", "check").returncode == 0
+                for image in store.images():
+                    assert not image.broken, image.broken
+                    if image.id not in verified:
+                        store.verify(image)
+                        verified.add(image.id)
+                scenario.legitimate()
+                wait_until(lambda: not remains(mydocker) or isinstance(scenario, Commit), 5)
+                assert Path("/proc/self/mountinfo").read_text() == mounts
+            except AssertionError as error:
+                text = " ".join(str(error).split())
+                failures.append(f"{point}, {cure}: {text[:600]}; {remains(mydocker)[:3]}")
+                mydocker.run("system", "check", "--repair")
+                scenario.legitimate()
+    return failures
+
+
+def points_of(counted: Counter[str], each: int, ways: tuple[str, ...]) -> list[str]:
+    """Every point, or of each role about `each`, evenly spread, in one way after another."""
+    points = []
+    for role, total in counted.items():
+        for turn, number in enumerate(range(1, total + 1, max(1, total // each if each else 1))):
+            some = ways if not each else (ways[turn % len(ways)],)
+            points += [f"{role}:{number}:{way}" for way in some]
+    return points
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_stopped_command_leaves_nothing_that_is_not_put_right(
+    name: str, mydocker: Mydocker, tmp_path: Path
+) -> None:
+    scenario = SCENARIOS[name](mydocker, tmp_path)
+    scenario.once()
+    assert sweep(scenario, points_of(count(scenario), SAMPLE, WAYS)) == []
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_every_step_of_a_command_can_be_stopped(
+    name: str, way: str, mydocker: Mydocker, tmp_path: Path, record_property: Callable[..., None]
+) -> None:
+    scenario = SCENARIOS[name](mydocker, tmp_path)
+    scenario.once()
+    points = points_of(count(scenario), 0, (way,))
+    record_property("points", len(points))
+    print(f"{name}: {len(points)} points")
+    assert sweep(scenario, points) == []
