@@ -10,7 +10,7 @@ power_off() {
     exec sleep infinity
 }
 
-exec </dev/null >/dev/kmsg 2>&1 {console}<>/dev/tty0 {word}<>/dev/tty1
+exec </dev/null {console}<>/dev/tty0 {word}<>/dev/tty1
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 terminal='' checkout='' directory='' size='' command=()

@@ -24,16 +24,25 @@ die() { # CODE WHAT
     exit "$1"
 }
 
+stop() {
+    kill -KILL "$uml" 2>/dev/null || true
+    cat <&"$control" >/dev/null # ends when the last process of the lane is gone
+    exec {output}>&- {log}>&-
+    wait $printer $logger || true
+    uml=
+}
+
 died() { # CODE WHAT, after what the kernel said last
+    stop
     if [ -s "$scratch/log" ]; then
         printf '%s\n' "--- the end of the kernel's log" "$(tail -n 40 "$scratch/log")" --- >&2
     fi
     die "$1" "$2"
 }
 
+# shellcheck disable=SC2317,SC2329  # called by the trap
 finish() {
-    [ -z "$uml" ] || kill -KILL "$uml" 2>/dev/null || true
-    [ -z "$uml" ] || cat <&"$control" >/dev/null # ends when the last process of the lane is gone
+    [ -z "$uml" ] || stop
     [ -z "$saved" ] || stty "$saved" </dev/tty
     rm -rf "$scratch"
 }
@@ -47,7 +56,7 @@ fi
 command -v linux.uml >/dev/null || die 3 'no cgroup v2 lane: the package user-mode-linux is not installed'
 [ "$EUID" = 0 ] || die 4 'this needs root'
 
-uml='' saved='' size=''
+uml='' printer='' saved='' size=''
 scratch=$(mktemp -d /tmp/mydocker-uml.XXXXXX) # no blank in it: it stands on a kernel command line
 trap finish EXIT
 trap 'exit 130' INT
@@ -65,6 +74,8 @@ else
     printer=$!
     console="null,fd:$output"
 fi
+exec {log}> >(exec {output}>&- cat >"$scratch/log")
+logger=$!
 {
     declare -p terminal
     printf '%s=%q\n' checkout "${here%/lab/uml}" directory "$PWD" \
@@ -72,13 +83,13 @@ fi
     printf 'command=(%s)\n' "${*@Q}"
 } >"$scratch/command"
 
-# Four consoles: COMMAND's (tty0), the lane's own word to us (tty1), the kernel's (stderr), and none.
+# Three consoles: COMMAND's (tty0), the lane's word to us (tty1), and the kernel's (ttyS0), for its log.
 # Killing `unshare` kills the pid namespace, which is everything; so does our own death. UML must not
 # be PID 1 there, whose signals have no default action, nor in our process group: when it panics it
 # sends SIGTERM to its own. A private tmpfs holds its memory, as /dev/shm may be small or noexec.
 # shellcheck disable=SC2016  # the inner shell expands these
 exec {control}< <(
-    exec {word}>&1 >"$scratch/log" 2>&1 </dev/null
+    exec {word}>&1 >&"$log" 2>&1 </dev/null
     TMPDIR=$scratch/memory exec setpriv --pdeathsig KILL \
         unshare --mount --pid --fork --kill-child bash -c '
             mount -t tmpfs -o size=100% tmpfs "$TMPDIR" &&
@@ -86,7 +97,8 @@ exec {control}< <(
                 setsid --fork --wait linux.uml "$@"' lane \
         mem="${UML_MEMORY:-1G}" uml_dir="$scratch" root=/dev/root rootfstype=hostfs rootflags=/ ro \
         init="$scratch/init" ubd0="$scratch/memory/swap" ubd1="$scratch/memory/disk" \
-        con=null con0="$console" con1="null,fd:$word" ssl=null console=ttyS0 stderr=1 quiet
+        con=null con0="$console" con1="null,fd:$word" \
+        ssl=null ssl0=null,fd:1 console=ttyS0 loglevel=5
 )
 uml=$!
 
@@ -95,9 +107,4 @@ code='' late=0
 read -rt "${UML_TIMEOUT:-900}" -u "$control" code || late=$?
 [ "$late" -le 128 ] || died 124 "out of time after ${UML_TIMEOUT:-900} seconds (UML_TIMEOUT)"
 [ -n "$code" ] || died 4 'User-Mode Linux died while the command ran'
-exec {output}>&-
-if [ -z "$terminal" ]; then
-    kill -KILL "$uml"
-    wait "$printer"
-fi
 exit "$code"

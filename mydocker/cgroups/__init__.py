@@ -22,7 +22,7 @@ from mydocker.cgroups import hierarchies, tree
 from mydocker.cgroups.face import Cgroup, Statistics
 from mydocker.errors import Usage
 
-__all__ = ["Cgroup", "Statistics", "group", "leftovers", "limit_files", "prune"]
+__all__ = ["Cgroup", "Statistics", "group", "idle_parents", "leftovers", "limit_files", "prune"]
 
 
 def group(parent: str, name: str) -> Cgroup:
@@ -46,7 +46,7 @@ def group(parent: str, name: str) -> Cgroup:
 
 def _normal(parent: str) -> str:
     parts = [part for part in parent.split("/") if part not in ("", ".")]
-    if ".." in parts:
+    if ".." in parts or "\n" in parent:
         raise Usage("--cgroup-parent", parent, "leads out of the cgroup hierarchy")
     return "".join(f"/{part}" for part in parts)
 
@@ -60,8 +60,14 @@ def leftovers(parent: str) -> list[str]:
     return sorted(found)
 
 
+def idle_parents(parent: str) -> list[str]:
+    """The directories of the parent that are empty: a mydocker was stopped before it removed them."""
+    tops = [hierarchy.top for hierarchy in hierarchies.mounted()]
+    return [top + _normal(parent) for top in tops if tree.idle(top + _normal(parent))]
+
+
 def prune(parent: str) -> None:
-    """Remove the parent where a killed mydocker has left it empty."""
+    """Remove the parent, and what is above it, wherever it is ours and empty."""
     for hierarchy in hierarchies.mounted():
         tree.remove_parents(hierarchy.top, f"{_normal(parent)}/none")
 

@@ -59,6 +59,14 @@ def swap_allowance(
     return 0 if memory_now == UNLIMITED else now
 
 
+def memory_and_total(wanted: Resources, memory_now: int, total_now: int) -> tuple[int, int]:
+    """v1's pair of limits, memory and memory plus swap (memsw), from those asked and those now."""
+    swap_now = UNLIMITED if total_now == UNLIMITED else total_now - memory_now
+    memory = wanted.memory or memory_now
+    swap = swap_allowance(memory, wanted.memory_swap, memory_now, swap_now)
+    return memory, UNLIMITED if swap == UNLIMITED else memory + swap
+
+
 def check(resources: Resources, memory_now: int = UNLIMITED) -> None:
     """Refuse limits that contradict each other or the memory limit there is, as Docker does."""
     memory, swap = resources.memory or memory_now, resources.memory_swap or UNLIMITED

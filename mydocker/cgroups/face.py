@@ -213,9 +213,7 @@ class Cgroup:
             for name, text in limits:
                 before = self.read(name)
                 self.write(name, text)
-                if (
-                    before and "\n" not in before
-                ):  # a value; tables of devices have no simple way back
+                if before and "\n" not in before:  # one value, and no table of devices
                     undo.push(self.write, name, before)
             undo.keep()
 

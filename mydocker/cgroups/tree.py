@@ -18,6 +18,7 @@ from errno import EBUSY, ENODEV, ENOENT, EOPNOTSUPP
 
 from mydocker.errors import KernelError
 from mydocker.linux import files
+from mydocker.linux.cleanup import Cleanup
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,36 +29,38 @@ PATIENCE = 2.0
 """Seconds to wait for the last process of a group to be gone."""
 
 
-def make(top: str, path: str, prepare: Callable[[str], None] | None = None) -> None:
+def make(top: str, path: str, prepare: Callable[[str], None]) -> None:
     """Make the group top+path, which must be new, and its parents, which may be there.
 
     `prepare(directory)` is called for the top and each parent, on the way down, before anything is
     made below it. When a step fails, what was made is gone again.
     """
-    names = path.strip("/").split("/")
     attempts = 100
     while True:
-        directory = top
-        try:
-            for name in names[:-1]:
-                if prepare:
-                    prepare(directory)
-                directory = f"{directory}/{name}"
-                if not os.path.isdir(directory):
-                    _make_parent(directory)
-            if prepare:
-                prepare(directory)
-            files.mkdir(f"{directory}/{names[-1]}", 0o755)
+        with Cleanup() as undo:
+            undo.push(remove_parents, top, path)
+            try:
+                _make(top, path.strip("/").split("/"), prepare)
+            except KernelError as error:
+                # A parent is gone that was there a moment ago: its last group was just removed.
+                attempts -= 1
+                if error.errno not in (ENOENT, ENODEV) or not attempts:
+                    raise
+                undo.keep()
+                continue
+            undo.keep()
             return
-        except KernelError as error:
-            # A parent is gone that was there a moment ago: its last group was just removed.
-            attempts -= 1
-            if error.errno not in (ENOENT, ENODEV) or not attempts:
-                remove_parents(top, path)
-                raise
-        except BaseException:
-            remove_parents(top, path)
-            raise
+
+
+def _make(top: str, names: list[str], prepare: Callable[[str], None]) -> None:
+    directory = top
+    for name in names[:-1]:
+        prepare(directory)
+        directory = f"{directory}/{name}"
+        if not os.path.isdir(directory):
+            _make_parent(directory)
+    prepare(directory)
+    files.mkdir(f"{directory}/{names[-1]}", 0o755)
 
 
 def _make_parent(directory: str) -> None:
@@ -101,15 +104,26 @@ def remove_parents(top: str, path: str) -> None:
     parent = os.path.dirname(path)
     while parent not in ("", "/"):
         directory = top + parent
+        if os.path.isdir(directory):
+            if not idle(directory):
+                return
+            try:
+                files.rmdir(directory)
+            except KernelError as error:
+                if error.errno == EBUSY:  # somebody has just made a group there
+                    return
+                if error.errno != ENOENT:
+                    raise
         parent = os.path.dirname(parent)
-        try:
-            os.getxattr(directory, MARK)
-            if children(directory):  # others are using it
-                return
-            files.rmdir(directory)
-        except (OSError, KernelError) as error:
-            if error.errno != ENOENT:  # not ours (ENODATA), or in use after all (EBUSY)
-                return
+
+
+def idle(directory: str) -> bool:
+    """Whether a mydocker made this group to be a parent, and nothing is in it."""
+    try:
+        os.getxattr(directory, MARK)
+    except OSError:  # ENODATA: its maker is somebody else
+        return False
+    return not children(directory)
 
 
 def children(directory: str) -> list[str]:

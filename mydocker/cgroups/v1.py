@@ -15,7 +15,6 @@ from __future__ import annotations
 import os
 
 from mydocker.cgroups import convert, tree
-from mydocker.cgroups.convert import UNLIMITED
 from mydocker.cgroups.face import Cgroup, Statistics
 from mydocker.errors import Error
 from mydocker.linux import files
@@ -44,9 +43,8 @@ class V1(Cgroup):
     """One container's directories in the hierarchies of cgroup v1."""
 
     LIMITS = (
-        *("memory.limit_in_bytes", MEMSW, *FILES.values(), "pids.max"),
+        *("memory.limit_in_bytes", MEMSW, *FILES.values(), "pids.max", "devices.list"),
         *("blkio.weight", "blkio.bfq.weight", *(f"blkio.throttle.{rate}_device" for rate in RATES)),
-        "devices.list",
     )
 
     def create(self, resources: Resources) -> None:
@@ -69,12 +67,9 @@ class V1(Cgroup):
         # that: an RCU grace period, 5 to 20 ms. A thread that moves itself need not (see
         # cgroup_procs_write_start in kernel/cgroup/cgroup.c): `tasks` takes threads, 0 is the
         # writer, and a process that was just forked has no other thread.
-        itself = pid in (0, os.getpid())
+        name, text = ("tasks", "0") if pid in (0, os.getpid()) else ("cgroup.procs", str(pid))
         for directory in self.directories():
-            if itself:
-                files.write(f"{directory}/tasks", "0")
-            else:
-                files.write(f"{directory}/cgroup.procs", str(pid))
+            files.write(f"{directory}/{name}", text)
 
     def limits(self, wanted: Resources) -> Iterator[Limit]:
         """What to write where, in the order in which the kernel accepts it."""
@@ -86,8 +81,7 @@ class V1(Cgroup):
         if wanted.pids_limit is not None:
             yield "pids.max", str(wanted.pids_limit) if wanted.pids_limit > 0 else "max"
         if wanted.blkio_weight:
-            # The CFQ scheduler had the first name, its successor BFQ has the second.
-            old = self.has("blkio.weight")
+            old = self.has("blkio.weight")  # the scheduler CFQ's; BFQ came after it
             yield "blkio.weight" if old else "blkio.bfq.weight", str(wanted.blkio_weight)
         for rate in RATES:
             for disk in getattr(wanted, rate):
@@ -96,24 +90,21 @@ class V1(Cgroup):
     def _memory(self, wanted: Resources) -> Iterator[Limit]:
         """Memory, and memory plus swap (memsw): not for a moment may the second be the smaller."""
         now, total_now = self.number("memory.limit_in_bytes"), self.number(MEMSW)
-        swap_now = UNLIMITED if total_now == UNLIMITED else total_now - now
-        memory = wanted.memory or now
-        swap = convert.swap_allowance(memory, wanted.memory_swap, now, swap_now)
-        total = UNLIMITED if swap == UNLIMITED else memory + swap
+        memory, total = convert.memory_and_total(wanted, now, total_now)
         pair = [("memory.limit_in_bytes", str(memory)), (MEMSW, str(total))]
         if not self.has(MEMSW) and not wanted.memory_swap:
             pair.pop()  # a kernel that keeps no account of swap (swapaccount=0)
-        elif total == UNLIMITED or UNLIMITED != total_now < total:
+        elif total == -1 or -1 != total_now < total:
             pair.reverse()  # to raise both, raise the outer one first
         yield from pair
 
     def freeze(self) -> None:
-        def frozen() -> bool:
+        def stopped() -> bool:
             # FREEZING until the last one has stopped; one that forks meanwhile needs a new push.
             self.write("freezer.state", "FROZEN")
             return self.read("freezer.state") == "FROZEN"
 
-        if not tree.wait_until(frozen):
+        if not tree.wait_until(stopped):
             self.thaw()
             raise Error("freeze", self.path, "a process in it cannot be stopped now")
 
@@ -147,10 +138,10 @@ def inherit_cpuset(directory: str) -> None:
     A new cpuset is empty, and no process may join an empty one (ENOSPC; cgroup-v1/cpusets.rst):
     so each level needs both, from the top down. Other hierarchies have no such files.
     """
-    for path in (f"{directory}/cpuset.cpus", f"{directory}/cpuset.mems"):
-        if os.path.exists(path) and not files.read(path).strip():
-            parent = os.path.dirname(directory)
-            files.write(path, files.read(f"{parent}/{os.path.basename(path)}").strip())
+    parent = os.path.dirname(directory)
+    for name in ("cpuset.cpus", "cpuset.mems"):
+        if os.path.exists(f"{directory}/{name}") and not files.read(f"{directory}/{name}").strip():
+            files.write(f"{directory}/{name}", files.read(f"{parent}/{name}").strip())
 
 
 def device_rules(rules: list[str]) -> list[Limit]:

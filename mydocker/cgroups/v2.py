@@ -1,14 +1,8 @@
 """Control groups, version 2: one tree for all controllers.
 
 Version 2 (Documentation/admin-guide/cgroup-v2.rst) has a single hierarchy, so a container's group
-is one directory and is joined with one write. Its rules are stricter in return:
-
-* a group's children have a controller only if the group hands it down: `cgroup.subtree_control` of
-  every level from the top to the parent must list it (Enabling and Disabling);
-* a group that hands controllers down may not have processes of its own (No Internal Process
-  Constraint); only the root of the whole hierarchy may. When mydocker runs in a container, the top
-  it sees is not that root, and what runs there has to move into a leaf first, as in Docker's own
-  Docker-in-Docker image.
+is one directory and is joined at once. Its controllers must be handed down to it first, level by
+level from the top (delegation.py).
 
 The files: memory.max and memory.swap.max (swap alone, unlike v1), cpu.weight, cpu.max, cpuset.cpus,
 pids.max, io.max, cgroup.freeze, cgroup.kill. There is no devices controller: a list of allowed
@@ -17,9 +11,9 @@ devices is an eBPF program there (BPF_CGROUP_DEVICE), and comes with the contain
 
 from __future__ import annotations
 
-from errno import EBUSY, ESRCH
+from errno import EBUSY
 
-from mydocker.cgroups import convert, tree
+from mydocker.cgroups import convert, delegation, tree
 from mydocker.cgroups.convert import PERIOD, UNLIMITED
 from mydocker.cgroups.face import IN_USE, Cgroup, Statistics
 from mydocker.errors import Error, KernelError
@@ -33,7 +27,6 @@ if TYPE_CHECKING:
     from mydocker.cgroups.face import Limit
     from mydocker.spec import Resources
 
-WANTED = ("cpu", "cpuset", "io", "memory", "pids")
 FILES = {
     "memory_reservation": "memory.low",
     "cpuset_cpus": "cpuset.cpus",
@@ -54,7 +47,7 @@ class V2(Cgroup):
         convert.check(resources)
         top = self.hierarchies[0].top
         with Cleanup() as undo:
-            tree.make(top, self.path, lambda directory: hand_down(directory, top))
+            tree.make(top, self.path, lambda directory: delegation.hand_down(directory, top))
             undo.push(tree.remove, top, self.path)
             for name, text in self.limits(resources):
                 self.write(name, text)
@@ -141,31 +134,3 @@ class V2(Cgroup):
 def word(limit: int | str) -> str:
     """A limit as v2 writes it: `max` where v1 has -1."""
     return "max" if limit == UNLIMITED else str(limit)
-
-
-def hand_down(directory: str, top: str) -> None:
-    """Give the children of a group the controllers that it has itself (cgroup.subtree_control)."""
-    has = files.read(f"{directory}/cgroup.controllers").split()
-    given = files.read(f"{directory}/cgroup.subtree_control").split()
-    missing = [f"+{name}" for name in WANTED if name in has and name not in given]
-    attempts = 10 if directory == top else 0
-    while missing:
-        try:
-            files.write(f"{directory}/cgroup.subtree_control", " ".join(missing))
-            return
-        except KernelError as error:
-            if error.errno != EBUSY or not attempts:
-                raise
-        move_into_leaf(directory)
-        attempts -= 1  # whoever moved may have forked just before: look again
-
-
-def move_into_leaf(top: str) -> None:
-    """Move the processes of the top group, ourselves among them, into a group `init` below it."""
-    files.makedirs(f"{top}/init", 0o755)
-    for pid in files.read(f"{top}/cgroup.procs").split():
-        try:
-            files.write(f"{top}/init/cgroup.procs", pid)
-        except KernelError as error:
-            if error.errno != ESRCH:  # gone meanwhile
-                raise

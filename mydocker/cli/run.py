@@ -75,14 +75,16 @@ def run(values: dict[str, Any], words: list[str]) -> int:
 def options(values: dict[str, Any], words: list[str]) -> Options:
     """The flags of `run` and `create` as Options; a value that is wrong is named by its flag."""
     given = {name: values[name] for name in Options.fields() if values.get(name) is not None}
-    for name in ("stop_timeout", "oom_score_adj"):
+    for name, least, most in (("stop_timeout", -1, 1 << 31), ("oom_score_adj", -1000, 1000)):
         if name in given:
-            given[name] = whole_number(_flag(name), given[name])
+            given[name] = whole_number(_flag(name), given[name], least, most)
     if "shm_size" in given:
         given["shm_size"] = sizes.parse_size(given["shm_size"], "--shm-size")
     if "cidfile" in given:
+        if not given["cidfile"]:
+            raise Usage("--cidfile", "", "needs a value")
         given["cidfile"] = os.path.abspath(given["cidfile"])
-    given.setdefault("cgroup_parent", Globals.cgroup_parent)
+    given["cgroup_parent"] = given.get("cgroup_parent") or Globals.cgroup_parent
     return Options(words=words, resources=resources(values), **given)
 
 
@@ -115,12 +117,14 @@ def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def whole_number(flag: str, text: str) -> int:
-    """The text as a whole number; Usage names the flag."""
-    try:
-        return int(text)
-    except ValueError:
-        raise Usage(flag, text, "not a whole number") from None
+def whole_number(flag: str, text: str, least: int, most: int) -> int:
+    """The text as a whole number within these bounds; Usage names the flag."""
+    digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 20):
+        raise Usage(flag, text, "not a whole number")
+    if not least <= int(text) <= most:
+        raise Usage(flag, text, f"not between {least} and {most}")
+    return int(text)
 
 
 COMMAND = Command(

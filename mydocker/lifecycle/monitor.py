@@ -29,7 +29,7 @@ from mydocker.lifecycle.logs import Log
 from mydocker.lifecycle.stdio import Foreground, Stdio
 from mydocker.linux import process, syscalls, trace
 from mydocker.linux.cleanup import Cleanup
-from mydocker.rootfs import pivot
+from mydocker.rootfs import pivot, volumes
 from mydocker.rootfs.overlay import Overlay
 from mydocker.sandbox import namespaces
 from mydocker.sandbox.channel import Channel
@@ -57,6 +57,7 @@ class Monitor:
         self.containers = containers
         self.container = container
         self.spec = spec
+        self.group = cgroups.group(container.cgroup_parent, container.id)
 
     def run(self, stdio: Stdio, started: Callable[[], None], sig_proxy: bool = False) -> int:
         """Start the container, stay until it has ended, and return its exit code.
@@ -93,19 +94,21 @@ class Monitor:
     def failed(self, error: BaseException) -> Error:
         """The error as ours, written down as far as that can be done."""
         container, told = self.container, as_error(error, "run")
-        ended = container.status == "exited"
-        if ended:
-            told.code = container.exit_code
         try:
-            if container.auto_remove:
-                self.containers.discard(container)
-            elif ended:
+            if container.status == "exited":
+                told.code = container.exit_code
                 container.error = str(told)
                 container.save()
             else:
                 self._finish(told.code, str(told))
         except Error as failed:
             told.add_note(f"and then: {failed}")
+        if container.auto_remove:
+            try:
+                self.group.remove()  # or the record stays: nothing else knows of the group
+                self.containers.discard(container)
+            except Error as failed:
+                told.add_note(f"and then: {failed}")
         return told
 
     def _run(
@@ -113,16 +116,16 @@ class Monitor:
     ) -> None:
         log = Log(f"{self.container.directory}/log.json")
         undo.push(log.close)
-        group = cgroups.group(self.container.cgroup_parent, self.container.id)
-        group.create(self.spec.linux.resources)
-        undo.push(group.remove)
+        self.group.create(self.spec.linux.resources)
+        undo.push(self.group.remove)
         descriptors = stdio.open()
         undo.push(stdio.close)
         overlay = Overlay.in_directory(self.container.layers, self.container.directory)
         overlay.create()
+        volumes.make_sources(self.spec.mounts)
         door = pivot.Entrance(self.spec, overlay)
         init = Init(self.spec, door.enter, door.seal, descriptors, reaper=self.container.init)
-        pid, channel = namespaces.spawn(self.spec.linux, group.add, init, door.prepare)
+        pid, channel = namespaces.spawn(self.spec.linux, self.group.add, init, door.prepare)
         undo.push(self._reap, pid)
         self._handshake(channel, stdio, pid)
         started()
@@ -132,7 +135,7 @@ class Monitor:
         else:
             stdio.pump(pid, log)
         _, status = os.waitpid(pid, 0)
-        self.container.oom_killed = group.oom_kills() > 0
+        self.container.oom_killed = self.group.oom_kills() > 0
         self._finish(process.exit_code(status), log.trouble)
 
     def _handshake(self, channel: Channel, stdio: Stdio, pid: int) -> None:
@@ -244,7 +247,7 @@ def _tell(send: Callable[..., None], *words: object) -> None:
 
 def explain_not_found(error: Error, word: str, image: str) -> Error:
     """`run WORD` where WORD is no image and no command of the default one: say both."""
-    if error.code != NOT_FOUND or not word:
+    if error.code != NOT_FOUND or not word or error.obj != word:
         return error
     why = f"neither a local image nor a command in the image {image}"
     return Error("run", word, why, hint="mydocker images lists the images", code=NOT_FOUND)

@@ -179,9 +179,12 @@ def id_mappings(word: str | None) -> list[IdMapping]:
     if word in (None, "", "host"):
         return []
     first, _, size = ("100000:65536" if word == "auto" else str(word)).partition(":")
-    if not first.isdigit() or not (size or "65536").isdigit() or int(first) == 0:
+    size = size or "65536"
+    if not all(text.isascii() and text.isdigit() and len(text) < 20 for text in (first, size)):
         raise Usage("--userns", str(word), "not host, auto or FIRST[:SIZE]")
-    return [IdMapping(container_id=0, host_id=int(first), size=int(size or 65536))]
+    if not int(first) or not int(size) or int(first) + int(size) >= 1 << 32:
+        raise Usage("--userns", str(word), "not a range of ids above 0 and below 4294967295")
+    return [IdMapping(container_id=0, host_id=int(first), size=int(size))]
 
 
 def parse_ulimit(text: str) -> Rlimit:

@@ -52,17 +52,14 @@ def put_right(containers: Containers, container: Container) -> Container | None:
 def _put_right(containers: Containers, container: Container) -> Container | None:
     if container.settled():
         return container
-    if container.status != "exited":
-        # The kernel has killed it with its monitor, except for a set-user-id program: its execve(2)
-        # takes the death signal away. It has nobody now to carry its output and to note its end.
-        group = cgroups.group(container.cgroup_parent, container.id)
-        group.kill()
-        group.remove()
-        container.lose()
-        container.save()
+    # The kernel has killed it with its monitor, except for a set-user-id program: its execve(2)
+    # takes the death signal away. It has nobody now to carry its output and to note its end.
+    _remove_group(container.cgroup_parent, container.id)
     if container.auto_remove:
         containers.discard(container)
         return None
+    container.lose()
+    container.save()
     return container
 
 

@@ -35,8 +35,9 @@ def run(root: str, asked: Options) -> int:
     hold_signals()
     with store.hold():  # until the record says that its image is in use
         image, implicit = choose_image(store, asked)
-        container, spec = create(containers, asked, image)
-    monitor = Monitor(containers, container, spec)
+        container, spec = describe(containers, asked, image)
+        monitor = Monitor(containers, container, spec)
+        create(containers, container, spec, asked)
     stdio = Stdio(asked.tty, asked.interactive, foreground=not asked.detach)
     try:
         if not asked.detach:
@@ -83,8 +84,8 @@ def choose_image(store: Store, asked: Options) -> tuple[Image, str]:
     return found, implicit
 
 
-def create(containers: Containers, asked: Options, image: Image) -> tuple[Container, Spec]:
-    """Write the record and the spec of a new container; nothing of the kernel's is made yet."""
+def describe(containers: Containers, asked: Options, image: Image) -> tuple[Container, Spec]:
+    """The record and the spec of a new container; nothing is made yet, what is wrong is refused."""
     container_id = os.urandom(32).hex()
     directory = f"{containers.root}/containers/{container_id}"
     name = names.check(asked.name) if asked.name is not None else names.invent()
@@ -107,15 +108,19 @@ def create(containers: Containers, asked: Options, image: Image) -> tuple[Contai
         cgroup_parent=asked.cgroup_parent,
         labels={**image.config.config.labels, **options.pairs("label", asked.label)},
     )
+    return container, spec
+
+
+def create(containers: Containers, container: Container, spec: Spec, asked: Options) -> None:
+    """Write the record and the spec; nothing of the kernel's is made yet."""
     container.watched_by(os.getpid())
     add(containers, container, spec, invented=asked.name is None)
     if asked.cidfile:
         try:
-            write_cidfile(asked.cidfile, container_id)
+            write_cidfile(asked.cidfile, container.id)
         except Error:
             containers.discard(container)
             raise
-    return container, spec
 
 
 def add(containers: Containers, container: Container, spec: Spec, invented: bool) -> None:

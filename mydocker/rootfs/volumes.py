@@ -75,14 +75,22 @@ def _bind(text: str, source: str, target: str, words: list[str], make: bool) -> 
     if not source.startswith("/"):
         raise Usage("volume", text, f"the source {source!r} is not an absolute path")
     _check_target(text, target)
-    if not os.path.exists(source):
-        if not make:
-            raise Usage("mount", text, f"the source {source} does not exist")
-        files.makedirs(source, 0o755)
+    if not make and not os.path.exists(source):
+        raise Usage("mount", text, f"the source {source} does not exist")
     options = ["rbind", *(word for word in words if word not in ("rw", "z", "Z"))]
     if not any(word in _MODES[4:] for word in words):
         options.append("rprivate")
     return Mount(destination=target, type="bind", source=os.path.realpath(source), options=options)
+
+
+def make_sources(mounts: list[Mount]) -> None:
+    """Make the directories of the host that `-v` names and that are missing, as Docker does.
+
+    At the start, not when the flag is read: a `run` that is refused leaves the host as it was.
+    """
+    for mount in mounts:
+        if mount.type == "bind" and not os.path.exists(mount.source):
+            files.makedirs(mount.source, 0o755)
 
 
 def _tmpfs(text: str, target: str, words: list[str]) -> Mount:

@@ -62,7 +62,7 @@ class Init:
             syscalls.sethostname(self.spec.hostname)
         join_keyring()
         for name, value in self.spec.linux.sysctl.items():
-            files.write(f"/proc/sys/{name.replace('.', '/')}", value)
+            set_sysctl(name, value)
         self.seal()
         command = become_user(process)
         channel.send("ready")
@@ -96,6 +96,14 @@ def open_console(channel: Channel) -> None:
     os.close(terminal)
     channel.send("console", fd=master)
     os.close(master)
+
+
+def set_sysctl(name: str, value: str) -> None:
+    """Write a setting of the container's own namespaces (sysctl(8), proc_sys(5))."""
+    try:
+        files.write(f"/proc/sys/{name.replace('.', '/')}", value)
+    except KernelError as error:
+        raise KernelError("--sysctl", f"{name}={value}", error.errno) from None
 
 
 def join_keyring() -> None:

@@ -30,13 +30,14 @@ if TYPE_CHECKING:
 
 WAYS = ("kill", "EIO", "ENOSPC")
 ROLES = ("mydocker", "monitor", "helper", "init")
+Words = tuple[str, ...]
 SAMPLE = 4  # points of each role of each scenario
 
 
 class Scenario:
     """A command to be stopped: what must be there before it, and what succeeds after it."""
 
-    words: tuple[str, ...] = ()
+    words: Words = ()
 
     def __init__(self, mydocker: Mydocker, tmp_path: Path) -> None:
         self.mydocker = mydocker
@@ -60,15 +61,15 @@ class Scenario:
 
 
 class RunRm(Scenario):
-    words = ("run", "--rm", "--name", "bird", "true")
+    words: Words = ("run", "--rm", "--name", "bird", "true")
 
 
 class RunDetached(Scenario):
-    words = ("run", "-d", "true")
+    words: Words = ("run", "-d", "true")
 
 
 class RunWithVolumeAndLimits(Scenario):
-    words = ("run", "--rm", "-m", "100m", "--cpu-shares", "256", "-v", "VOLUME:/v", "true")
+    words: Words = ("run", "--rm", "-m", "100m", "--cpu-shares", "256", "-v", "VOLUME:/v", "true")
 
     def once(self) -> None:
         volume = self.tmp_path / "volume"
@@ -82,7 +83,7 @@ class RunWithVolumeAndLimits(Scenario):
 
 
 class Remove(Scenario):
-    words = ("rm", "bird")
+    words: Words = ("rm", "bird")
 
     def before(self) -> None:
         self.mydocker.ok("run", "--name", "bird", "true")
@@ -94,14 +95,14 @@ class Remove(Scenario):
 
 
 class RemoveRunning(Remove):
-    words = ("rm", "-f", "bird")
+    words: Words = ("rm", "-f", "bird")
 
     def before(self) -> None:
         self.mydocker.ok("run", "-d", "--name", "bird", "top")
 
 
 class Import(Scenario):
-    words = ("import", "-c", 'CMD ["sh"]', "TAR", "small")
+    words: Words = ("import", "-c", 'CMD ["sh"]', "TAR", "small")
 
     def once(self) -> None:
         path = self.tmp_path / "small.tar"
@@ -118,7 +119,7 @@ class Import(Scenario):
 
 
 class RemoveImage(Import):
-    words = ("rmi", "small")
+    words: Words = ("rmi", "small")
 
     def before(self) -> None:
         self.mydocker.ok("import", str(self.tmp_path / "small.tar"), "small")
@@ -129,7 +130,7 @@ class RemoveImage(Import):
 
 
 class Commit(Scenario):
-    words = ("commit", "bird", "small")
+    words: Words = ("commit", "bird", "small")
 
     def once(self) -> None:
         self.mydocker.ok("run", "-d", "--name", "bird", "sh", "-c", "rm /etc/group; exec top")

@@ -519,7 +519,8 @@ def trees(draw: st.DrawFn) -> list[tuple[str, dict[str, Any]]]:
                     "mode": draw(st.integers(0, 0o7777)),
                     "owner": draw(st.tuples(st.integers(0, 70000), st.integers(0, 70000))),
                     "mtime": draw(st.integers(0, 2**61)),
-                    "content": draw(st.binary(max_size=50)) * draw(st.sampled_from([0, 1, 3000])),
+                    "content": draw(st.binary(max_size=50)),
+                    "times": draw(st.sampled_from([0, 1, 3000])),
                     "xattr": draw(st.binary(max_size=20)),
                     "opaque": draw(st.booleans()),
                 },
@@ -537,7 +538,8 @@ def grow(tree: Path, made: list[tuple[str, dict[str, Any]]]) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             match about["kind"]:
                 case "file":
-                    path.write_bytes(about["content"])
+                    with path.open("xb") as file:  # never into a device or pipe that is there
+                        file.write(about["content"] * about["times"])
                     files.append(path)
                 case "dir":
                     path.mkdir(exist_ok=True)
@@ -551,7 +553,9 @@ def grow(tree: Path, made: list[tuple[str, dict[str, Any]]]) -> None:
                     os.mkfifo(path)
                 case "device":
                     os.mknod(
-                        path, stat.S_IFBLK, os.makedev(about["mode"] + 1, about["mtime"] % 2**20)
+                        path,
+                        stat.S_IFBLK,
+                        os.makedev(3000 + about["mode"] % 1000, about["mtime"] % 2**20),
                     )
                 case "gone":
                     os.mknod(path, stat.S_IFCHR, 0)

@@ -37,8 +37,24 @@ def test_a_size_is_read_as_docker_reads_it(text: str, size: int) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", "m", "-1", "-5m", "+5", "1 ", " 1", "1  k", "1i", "1bb", "1bi", "1mm", "1 .5", "1.2.3"]
-    + ["5.g", "1e3", "0x10", "1_000", "nan", "inf", "infinity", "１m", "٣k", "1m\n", "10mbps", "ten"],
+    [
+        *("", " ", "m", "b", "-1", "-5m", "+5", "1 ", " 1", "1  k", "1 .5", "1m\n", "1.2.3", "5.g"),
+        *(
+            "1i",
+            "1bb",
+            "1bi",
+            "1mm",
+            "1e3",
+            "0x10",
+            "1_000",
+            "nan",
+            "inf",
+            "１m",
+            "٣k",
+            "ten",
+            "5mps",
+        ),
+    ],
 )
 def test_nonsense_is_refused_with_flag_value_and_reason(text: str) -> None:
     with pytest.raises(Usage) as caught:
@@ -46,7 +62,9 @@ def test_nonsense_is_refused_with_flag_value_and_reason(text: str) -> None:
     assert str(caught.value) == f"-m: {text or repr('')}: not a size"
 
 
-@pytest.mark.parametrize("text", ["9223372036854775808", "99999999999p", "9" * 5000, "1." + "1" * 5000])
+@pytest.mark.parametrize(
+    "text", ["9223372036854775808", "99999999999p", "9" * 5000, "1." + "1" * 5000]
+)
 def test_a_size_beyond_64_bits_is_too_large(text: str) -> None:
     with pytest.raises(Usage, match="too large"):
         sizes.parse_size(text, "-m")
@@ -73,7 +91,9 @@ def test_processors_become_a_quota_in_each_period(text: str, quota: int) -> None
     assert sizes.parse_cpus(text) == (quota, 100_000)
 
 
-@pytest.mark.parametrize("text", ["", "x", "-1", "1.", "1,5", "1e1", "nan", "0.001", "100000", "9" * 5000])
+@pytest.mark.parametrize(
+    "text", ["", "x", "-1", "1.", "1,5", "1e1", "nan", "0.001", "100000", "9" * 5000]
+)
 def test_a_wrong_number_of_processors_is_refused(text: str) -> None:
     with pytest.raises(Usage, match="--cpus"):
         sizes.parse_cpus(text)
@@ -88,7 +108,9 @@ def test_a_list_of_processors_is_checked_against_those_online() -> None:
         sizes.parse_cpuset("0-9999", "-cpuset")
 
 
-@pytest.mark.parametrize("text", ["", ",", "0,", "a", "-1", "0-", "-", "1-0", "0 1", "0-1:1/2", "0;1"])
+@pytest.mark.parametrize(
+    "text", ["", ",", "0,", "a", "-1", "0-", "-", "1-0", "0 1", "0-1:1/2", "0;1"]
+)
 def test_what_is_no_list_of_processors_is_refused(text: str) -> None:
     with pytest.raises(Usage, match="not a list of numbers and ranges"):
         sizes.parse_cpuset(text)

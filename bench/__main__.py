@@ -1,0 +1,2 @@
+from bench import profile
+profile.main(30)
