@@ -1,2 +1,5 @@
+from __future__ import annotations
+
 from bench import profile
+
 profile.main(30)

@@ -97,7 +97,11 @@ def timed(words: list[str], environment: dict[str, str]) -> tuple[int, int]:
     """Run a command with its output thrown away; when it was started and when it had ended."""
     began = time.monotonic_ns()
     done = subprocess.run(
-        words, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        words,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
     )
     ended = time.monotonic_ns()
     if done.returncode:
@@ -177,7 +181,10 @@ def main(rounds: int) -> None:
     rows = sorted(((median(run.calls[c] for run in runs), c) for c in calls), reverse=True)
     for took, call in rows[:15]:
         print(f"{call:74}{milliseconds(took)}")
-    print(f"\nimports of the re-executed interpreter: {len(imports)} modules, {sum(i[0] for i in imports) / 1000:.2f} ms under -X importtime")
+    print(
+        f"\nimports of the re-executed interpreter: {len(imports)} modules, "
+        f"{sum(i[0] for i in imports) / 1000:.2f} ms under -X importtime"
+    )
     print(f"{'slowest by themselves':58}{'self':>8}{'with theirs':>12}")
     for own, cumulative, module in sorted(imports, reverse=True)[:25]:
         print(f"{module.strip():58}{own / 1000:8.2f}{cumulative / 1000:12.2f}")

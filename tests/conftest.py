@@ -160,7 +160,8 @@ def mydocker(tmp_path: Path, stocked_root: Path, host_unchanged: None) -> Iterat
     instance.clean_up()
     checked = instance.run("system", "check")
     assert checked.returncode == 0, f"left on the host:\n{checked.stdout}{checked.stderr}"
-    left = [path for path in Path("/sys/fs/cgroup").rglob(instance.cgroup_parent.strip("/"))]
+    name = instance.cgroup_parent.strip("/")
+    left = [*Path("/sys/fs/cgroup").glob(name), *Path("/sys/fs/cgroup").glob(f"*/{name}")]
     assert not left, f"left on the host: {left}"
     shutil.rmtree(tmp_path, ignore_errors=True)
 

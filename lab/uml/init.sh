@@ -49,6 +49,7 @@ done
 environment=(
     PATH="$checkout/.venv/bin:$PATH" HOME=/tmp TMPDIR=/tmp TERM="$TERM" LANG="$LANG"
     PYTHONDONTWRITEBYTECODE=1 PYTEST_ADDOPTS='-p no:cacheprovider' PYTEST_TIMEOUT=600
+    HYPOTHESIS_STORAGE_DIRECTORY=/tmp/hypothesis
 )
 code=0
 echo up >&"$word"

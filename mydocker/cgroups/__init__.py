@@ -61,7 +61,7 @@ def leftovers(parent: str) -> list[str]:
 
 
 def idle_parents(parent: str) -> list[str]:
-    """The directories of the parent that are empty: a mydocker was stopped before it removed them."""
+    """The parent's directories that are empty: a mydocker was stopped before it removed them."""
     tops = [hierarchy.top for hierarchy in hierarchies.mounted()]
     return [top + _normal(parent) for top in tops if tree.idle(top + _normal(parent))]
 

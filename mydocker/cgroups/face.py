@@ -17,7 +17,7 @@ from errno import EACCES, EBUSY, ENODEV, ENOENT
 from mydocker.cgroups import tree
 from mydocker.cgroups.convert import UNLIMITED
 from mydocker.errors import Error, KernelError
-from mydocker.linux import files, process
+from mydocker.linux import files, process, syscalls
 from mydocker.linux.cleanup import Cleanup
 from mydocker.spec import Struct
 
@@ -87,7 +87,7 @@ class Cgroup:
 
         That is the fast way in, on v1 and on v2, each for a reason of its own.
         """
-        return os.fork()
+        return syscalls.fork()
 
     def add(self, pid: int) -> None:
         """Move a process here, with all its threads. 0 is the caller itself, which has only one."""

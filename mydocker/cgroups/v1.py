@@ -67,9 +67,9 @@ class V1(Cgroup):
         # that: an RCU grace period, 5 to 20 ms. A thread that moves itself need not (see
         # cgroup_procs_write_start in kernel/cgroup/cgroup.c): `tasks` takes threads, 0 is the
         # writer, and a process that was just forked has no other thread.
-        name, text = ("tasks", "0") if pid in (0, os.getpid()) else ("cgroup.procs", str(pid))
+        name = "cgroup.procs" if pid else "tasks"
         for directory in self.directories():
-            files.write(f"{directory}/{name}", text)
+            files.write(f"{directory}/{name}", str(pid))
 
     def limits(self, wanted: Resources) -> Iterator[Limit]:
         """What to write where, in the order in which the kernel accepts it."""
@@ -147,5 +147,5 @@ def inherit_cpuset(directory: str) -> None:
 def device_rules(rules: list[str]) -> list[Limit]:
     """The allow-list of devices: first nothing is allowed, then each rule such as `c 1:3 rwm`."""
     if not rules or "a *:* rwm" in rules:
-        return []  # what the parent may
+        return []
     return [("devices.deny", "a *:* rwm"), *[("devices.allow", rule) for rule in rules]]

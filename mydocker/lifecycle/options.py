@@ -80,7 +80,8 @@ def spec(options: Options, image: Image, container_id: str, root: str) -> Spec:
         raise NotFound("network", options.network, "no such network", hint="none and host are")
     mappings = id_mappings(options.userns)
     names = capabilities.choose(options.cap_add, options.cap_drop, options.privileged)
-    hostname = options.hostname or container_id[:12]
+    own_name = container_id[:12] if options.network != "host" else os.uname().nodename
+    hostname = options.hostname or own_name
     resources = options.resources
     resources.devices = [] if options.privileged else defaults.DEVICE_RULES
     return Spec(
@@ -105,7 +106,7 @@ def spec(options: Options, image: Image, container_id: str, root: str) -> Spec:
             devices=defaults.devices(),
             cgroups_path=f"{options.cgroup_parent}/{container_id}",
             resources=resources,
-            sysctl=pairs("sysctl", options.sysctl),
+            sysctl=sysctls(options),
             masked_paths=[] if options.privileged else defaults.MASKED_PATHS,
             readonly_paths=[] if options.privileged else defaults.READONLY_PATHS,
         ),
@@ -128,7 +129,8 @@ def arguments(options: Options, image: Image) -> list[str]:
 def environment(options: Options, image: Image, hostname: str) -> list[str]:
     """Docker's few variables, the image's, the files', then `-e`; never the host's environment.
 
-    `-e NAME` without a value takes that one variable from the caller, if it is set there.
+    `-e NAME` without a value takes that one variable from the caller; if it is not set there, it is
+    not set in the container either.
     """
     found = {"PATH": defaults.PATH, "HOSTNAME": hostname}
     if options.tty:
@@ -145,14 +147,19 @@ def environment(options: Options, image: Image, hostname: str) -> list[str]:
             found[name] = value
         elif name in os.environ:
             found[name] = os.environ[name]
+        else:
+            found.pop(name, None)
     return [f"{name}={value}" for name, value in found.items()]
 
 
 def read_env_file(path: str) -> list[str]:
-    """The lines of an `--env-file`: NAME=VALUE, blank lines and # comments left out."""
+    """The lines of an `--env-file`: NAME=VALUE, blank lines and # comments left out.
+
+    Blanks before a name do not count; those after a value belong to it, as with Docker.
+    """
     try:
-        with open(path, encoding="utf-8") as file:
-            lines = [line.strip() for line in file]
+        with open(path, encoding="utf-8-sig") as file:
+            lines = [line.lstrip().rstrip("\n") for line in file]
     except (OSError, UnicodeDecodeError) as error:
         why = (
             error.strerror.lower() if isinstance(error, OSError) and error.strerror else "not UTF-8"
@@ -224,21 +231,21 @@ def pairs(flag: str, items: list[str]) -> dict[str, str]:
         if not name or (not separator and flag != "label"):
             raise Usage(f"--{flag}", item, "not NAME=VALUE")
         found[name] = value
-    if flag == "sysctl":
-        for name in found:
-            check_sysctl(name)
     return found
 
 
-def check_sysctl(name: str) -> None:
-    """Only sysctls that a namespace has of its own; others would change the host.
+def sysctls(options: Options) -> dict[str, str]:
+    """`--sysctl`: only what a namespace of the container's has of its own; others are the host's.
 
     Also no `/` or `..` in the name: it becomes a path (CVE-2022-0811 was such an injection).
     """
-    own = (
-        name.startswith(("net.", "fs.mqueue.", "kernel.msg", "kernel.shm")) or name == "kernel.sem"
-    )
-    if not own or "/" in name or ".." in name:
-        raise Usage(
-            "--sysctl", name, "does not belong to a namespace", hint="net.* and kernel.shm* do"
-        )
+    found = pairs("sysctl", options.sysctl)
+    for name in found:
+        ours = name.startswith(("fs.mqueue.", "kernel.msg", "kernel.shm")) or name == "kernel.sem"
+        if not (ours or name.startswith("net.")) or "/" in name or ".." in name:
+            raise Usage(
+                "--sysctl", name, "does not belong to a namespace", hint="net.* and kernel.shm* do"
+            )
+        if not ours and options.network == "host":
+            raise Usage("--sysctl", name, "is the host's own with --network host")
+    return found

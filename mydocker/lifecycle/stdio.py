@@ -25,8 +25,11 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 16
 
-PROXIED = ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGCONT", "SIGALRM")
+PROXIED = ("SIGHUP", "SIGINT", "SIGTERM", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGCONT")
 """Signals that `--sig-proxy` passes on to the container's first process."""
+
+SUDDEN = ("SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGALRM")
+"""Those among them that would end mydocker before it could put the terminal back."""
 
 
 class Stdio:
@@ -41,7 +44,9 @@ class Stdio:
         self.interactive = interactive
         self.foreground = foreground
         self.raw: pty.RawMode | None = None
+        self._screen = -1  # the terminal in front of us, whose size counts
         self._input = -1  # where the container's stdin is written to
+        self._pending = b""  # read from the user, not yet taken by the container
         self._outputs: dict[int, tuple[str, int]] = {}  # read from: stream's name, copied to
         self._inside: list[int] = []  # the container's ends, ours only until it has them
 
@@ -63,9 +68,16 @@ class Stdio:
         """Take the master of the container's pty, with the size of the terminal in front of us."""
         self._input = master
         self._outputs = {master: ("stdout", 1)}
-        if self.foreground and os.isatty(0):
-            pty.set_window_size(master, pty.window_size(0))
-            self.raw = pty.RawMode(0)
+        if self.foreground:
+            self._screen = next((fd for fd in (1, 0) if os.isatty(fd)), -1)
+            self.resize()
+            # Without -i nobody would read the keys: then Ctrl-C must stay a signal, to us.
+            self.raw = pty.RawMode(0) if self.interactive and os.isatty(0) else None
+
+    def resize(self) -> None:
+        """Give the container's terminal the size of the one in front of us."""
+        if self._screen >= 0:
+            pty.set_window_size(self._input, pty.window_size(self._screen))
 
     def started(self) -> None:
         """Close the container's ends: end-of-file shows only when nobody else holds them."""
@@ -81,34 +93,42 @@ class Stdio:
         self._input, self._outputs = -1, {}
 
     def pump(self, pid: int, log: Log) -> None:
-        """Carry bytes until the container's first process has ended and all it wrote is read."""
-        poll = select.poll()
+        """Carry bytes until the container's first process has ended and all it wrote is read.
+
+        The container's stdin is never waited for: it may be full because the container waits for
+        us to read its stdout.
+        """
         ended = os.pidfd_open(pid)
-        poll.register(ended, select.POLLIN)
-        for fd in self._outputs:
-            poll.register(fd, select.POLLIN)
-        reading = self.foreground and self.interactive and self._input >= 0
-        if reading:
-            poll.register(0, select.POLLIN)
-        over = False
+        reading, feeding, over = set(self._outputs), self.foreground and self.interactive, False
+        if self._input >= 0:
+            os.set_blocking(self._input, False)
         while True:
+            poll = select.poll()
+            for fd in reading:
+                poll.register(fd, select.POLLIN)
+            if not over:
+                poll.register(ended, select.POLLIN)
+            if self._pending:
+                both = select.POLLIN if self._input in reading else 0
+                poll.register(self._input, select.POLLOUT | both)
+            elif feeding:
+                poll.register(0, select.POLLIN)
             # After the end only what is already there is read: an orphan may hold a pipe open.
-            events = poll.poll(0 if over else None)
-            ready = [fd for fd, _ in events if fd in self._outputs]
-            for fd in ready:
-                if not self._copy_out(fd, log):
-                    poll.unregister(fd)
+            events = dict(poll.poll(0 if over else None))
+            ready = [fd for fd in reading if events.get(fd, 0) & ~select.POLLOUT]
+            reading -= {fd for fd in ready if not self._copy_out(fd, log)}
             if over and not ready:
                 break
-            if reading and any(fd == 0 for fd, _ in events) and not self._copy_in():
-                poll.unregister(0)
-                reading = False
-            if not over and any(fd == ended for fd, _ in events):
-                over = True
-                poll.unregister(ended)
+            if self._pending and events.get(self._input, 0) & ~select.POLLIN:
+                feeding = self._feed()
+            elif feeding and 0 in events:
+                feeding = self._read()
+            if ended in events:
+                over, feeding, self._pending = True, False, b""
         os.close(ended)
 
     def _copy_out(self, fd: int, log: Log) -> bool:
+        """From the container to the log and to the user; False at the end of it."""
         try:
             data = os.read(fd, _CHUNK)
         except OSError:  # EIO: the last process with this terminal has ended
@@ -120,13 +140,26 @@ class Stdio:
                 self._outputs[fd] = (stream, os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC))
         return bool(data)
 
-    def _copy_in(self) -> bool:
+    def _read(self) -> bool:
+        """What the user has for the container; False at the end of it."""
         try:
-            data = os.read(0, _CHUNK)
+            self._pending = os.read(0, _CHUNK)
         except OSError:
-            data = b""
-        if data and write_all(self._input, data):
+            self._pending = b""
+        return self._feed() if self._pending else self._end_input()
+
+    def _feed(self) -> bool:
+        """Give the container as much of that as it takes now; False if it reads no more."""
+        try:
+            self._pending = self._pending[os.write(self._input, self._pending) :]
+        except BlockingIOError:
             return True
+        except OSError:
+            self._pending = b""
+            return self._end_input()
+        return True
+
+    def _end_input(self) -> bool:
         if not self.terminal:
             os.close(self._input)  # the container reads end-of-file
             self._input = -1
@@ -156,15 +189,18 @@ class Foreground:
         self._stdio = stdio
         self._pid = pid
         self._started = process.start_time(pid)
-        self._proxy = proxy
+        self._passed = PROXIED if proxy else SUDDEN if stdio.raw else ()
         self._saved: list[tuple[int, object]] = []
 
     def __enter__(self) -> Self:
-        for name in PROXIED if self._proxy else ():
+        for name in self._passed:
             self._handle(getattr(signal, name), self._pass_on)
+        if self._stdio.terminal:
+            self._handle(signal.SIGWINCH, self._resize)
         if self._stdio.raw:
             self._stdio.raw.__enter__()
-            self._handle(signal.SIGWINCH, self._resize)
+            self._handle(signal.SIGCONT, self._resume)
+        self._stdio.resize()  # it may have changed before we listened
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -180,7 +216,11 @@ class Foreground:
         process.pidfd_send_signal(self._pid, self._started, number)
 
     def _resize(self, _number: int, _frame: object) -> None:
-        pty.set_window_size(self._stdio._input, pty.window_size(0))
+        self._stdio.resize()
+
+    def _resume(self, _number: int, _frame: object) -> None:
+        if self._stdio.raw:
+            self._stdio.raw.set()
 
 
 def check_terminal(tty: bool, interactive: bool) -> None:

@@ -62,6 +62,11 @@ class RawMode:
 
     def __enter__(self) -> Self:
         self._saved = termios.tcgetattr(self.fd)
+        self.set()
+        return self
+
+    def set(self) -> None:
+        """Make it raw: cfmakeraw(3). Again, when a shell has put it back while we were stopped."""
         mode = termios.tcgetattr(self.fd)
         mode[0] &= ~(
             termios.BRKINT
@@ -79,7 +84,9 @@ class RawMode:
         mode[3] &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.IEXTEN | termios.ISIG)
         mode[6][termios.VMIN], mode[6][termios.VTIME] = 1, 0
         termios.tcsetattr(self.fd, termios.TCSADRAIN, mode)
-        return self
 
     def __exit__(self, *_: object) -> None:
-        termios.tcsetattr(self.fd, termios.TCSADRAIN, self._saved)
+        try:
+            termios.tcsetattr(self.fd, termios.TCSADRAIN, self._saved)
+        except termios.error:  # EIO: the terminal was hung up, there is nothing to put back
+            pass

@@ -44,7 +44,7 @@ def prepare(spec: Spec, overlay: Overlay | None, userns: int) -> dict[str, int]:
     if overlay:
         become_mapped(spec)
         overlay.mount(path)
-    os.chdir(path)
+    syscalls.chdir(path)
     return trees
 
 
@@ -58,9 +58,9 @@ def become_mapped(spec: Spec) -> None:
     uid = next(m.host_id for m in spec.linux.uid_mappings if m.container_id == 0)
     gid = next(m.host_id for m in spec.linux.gid_mappings if m.container_id == 0)
     syscalls.prctl(syscalls.PR_SET_KEEPCAPS, 1)
-    os.setgroups([])
-    os.setresgid(gid, gid, gid)
-    os.setresuid(uid, uid, uid)
+    syscalls.setgroups([])
+    syscalls.setresgid(gid, gid, gid)
+    syscalls.setresuid(uid, uid, uid)
     _, permitted, _ = syscalls.capget()
     syscalls.capset(permitted, permitted, 0)
 

@@ -90,11 +90,11 @@ def pivot(root: int) -> None:
     slave before it is unmounted: the host must not see the unmounting.
     """
     old = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    os.fchdir(root)
+    syscalls.fchdir(root)
     syscalls.pivot_root(".", ".")
-    os.fchdir(old)
+    syscalls.fchdir(old)
     syscalls.mount("", ".", "", syscalls.MS_REC | syscalls.MS_SLAVE)
     syscalls.umount2(".", syscalls.MNT_DETACH)
-    os.chdir("/")
+    syscalls.chdir("/")
     os.close(old)
     os.close(root)

@@ -74,7 +74,7 @@ def parse_tmpfs(text: str) -> Mount:
 def _bind(text: str, source: str, target: str, words: list[str], make: bool) -> Mount:
     if not source.startswith("/"):
         raise Usage("volume", text, f"the source {source!r} is not an absolute path")
-    _check_target(text, target)
+    _check_target("volume" if make else "mount", text, target)
     if not make and not os.path.exists(source):
         raise Usage("mount", text, f"the source {source} does not exist")
     options = ["rbind", *(word for word in words if word not in ("rw", "z", "Z"))]
@@ -94,7 +94,7 @@ def make_sources(mounts: list[Mount]) -> None:
 
 
 def _tmpfs(text: str, target: str, words: list[str]) -> Mount:
-    _check_target(text, target)
+    _check_target("tmpfs", text, target)
     options = [*(word for word in _TMPFS if word not in _lifted(words)), *_asked(words)]
     return Mount(destination=target, type="tmpfs", source="tmpfs", options=options)
 
@@ -108,11 +108,11 @@ def _asked(words: list[str]) -> list[str]:
     return [word for word in words if word not in ("exec", "dev", "suid", *_TMPFS)]
 
 
-def _check_target(text: str, target: str) -> None:
+def _check_target(what: str, text: str, target: str) -> None:
     if not target.startswith("/"):
-        raise Usage("volume", text, f"the target {target!r} is not an absolute path")
+        raise Usage(what, text, f"the target {target!r} is not an absolute path")
     if os.path.normpath(target) in ("/", "//"):
-        raise Usage("volume", text, "the target is the root itself")
+        raise Usage(what, text, "the target is the root itself")
 
 
 def in_order(mounts: list[Mount]) -> list[Mount]:

@@ -19,6 +19,7 @@ import sys
 
 from mydocker.errors import CANNOT_EXECUTE, NOT_FOUND, Error, KernelError
 from mydocker.linux import capabilities, files, pty, syscalls, trace
+from mydocker.linux import process as linux_process
 from mydocker.sandbox import user
 from mydocker.sandbox.channel import Channel
 
@@ -51,7 +52,8 @@ class Init:
         process = self.spec.process
         channel.expect("go")
         forbid_imports()
-        os.setsid()
+        os.umask(0o022)  # not the caller's: it would show in the container's directories
+        syscalls.setsid()
         self.enter()
         if process.terminal:
             open_console(channel)
@@ -133,30 +135,35 @@ def become_user(process: Process) -> list[str]:
     make_working_directory(process.cwd)
     command = find(process.args[0], environment.get("PATH", ""))
     kept = capabilities.limit_bounding(process.capabilities.bounding)
-    os.setgroups(identity.groups)
-    os.setresgid(identity.gid, identity.gid, identity.gid)
+    syscalls.setgroups(identity.groups)
+    syscalls.setresgid(identity.gid, identity.gid, identity.gid)
     if process.no_new_privileges:
         syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
     syscalls.prctl(syscalls.PR_SET_KEEPCAPS, 1)
-    os.setresuid(identity.uid, identity.uid, identity.uid)
+    syscalls.setresuid(identity.uid, identity.uid, identity.uid)
     capabilities.drop_to(kept if identity.uid == 0 else 0)
     # The system-call filter (seccomp(2)) belongs here: after the last call that it would forbid.
     # A change of uid clears the death signal (prctl(2)), so it is asked for only now.
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
     try:
-        os.chdir(process.cwd)  # as the user: root may be able to go where the user may not
-    except OSError as error:
-        raise KernelError.of(error, "working directory", process.cwd) from None
+        syscalls.chdir(process.cwd)  # as the user: root may be able to go where the user may not
+    except KernelError as error:
+        raise KernelError("working directory", process.cwd, error.errno) from None
     return [command, *process.args[1:]]
 
 
 def set_rlimit(limit: Rlimit) -> None:
     """setrlimit(2); raising a hard limit needs CAP_SYS_RESOURCE on the host."""
     try:
-        resource.setrlimit(getattr(resource, limit.type), (limit.soft, limit.hard))
+        values = (limit.soft, limit.hard)
+        trace.step("setrlimit", (limit.type, values), _setrlimit)
     except (OSError, ValueError) as error:
         name = limit.type.removeprefix("RLIMIT_").lower()
         raise Error("ulimit", f"{name}={limit.soft}:{limit.hard}", str(error)) from None
+
+
+def _setrlimit(name: str, values: tuple[int, int]) -> None:
+    resource.setrlimit(getattr(resource, name), values)
 
 
 def make_working_directory(path: str) -> None:
@@ -189,9 +196,9 @@ def execute(command: list[str], process: Process) -> None:
     reported through the channel (CVE-2024-21626 was a descriptor that stayed open).
     """
     syscalls.close_range(3, 0xFFFFFFFF, syscalls.CLOSE_RANGE_CLOEXEC)
-    # Python ignores the first two, and what is ignored stays ignored across execve (signal(7)); for
-    # the third, which may be waiting since the start, it has a handler of its own.
-    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):
+    # What is ignored stays ignored across execve (signal(7)): Python ignores two, and nohup(1) or a
+    # shell that puts us in the background others.
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     environment = dict(item.partition("=")[::2] for item in process.env)
@@ -217,7 +224,10 @@ def stay_as_reaper(channel: Channel) -> None:
     no handler for. Most programs expect neither. Returns in the child only.
     """
     forwarded = set(signal.Signals) - {signal.SIGCHLD, signal.SIGKILL, signal.SIGSTOP}
-    child = os.fork()
+    # What it knows of the host, the container must not read from /proc/1.
+    syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
+    linux_process.rename("mydocker-init")
+    child = syscalls.fork()
     if child == 0:
         os.setpgid(0, 0)
         if os.isatty(0):

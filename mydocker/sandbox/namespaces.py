@@ -54,7 +54,7 @@ def spawn(
     # When the helper ends, its child would go to the init of the host; as a subreaper we get it.
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
     ours, theirs = Channel.pair()
-    helper = os.fork()
+    helper = syscalls.fork()
     if helper == 0:
         ours.close()
         try:
@@ -96,7 +96,7 @@ def _helper(
         elif namespace.type != "user":
             flags |= FLAGS[namespace.type]
     syscalls.unshare(flags)
-    pid = os.fork()  # the first child after unshare(CLONE_NEWPID): PID 1
+    pid = syscalls.fork()  # the first child after unshare(CLONE_NEWPID): PID 1
     if pid == 0:
         trace.act_as("init")
         try:
@@ -126,7 +126,7 @@ def user_namespace(uids: list[IdMapping], gids: list[IdMapping]) -> int:
     namespace, waits until we have written, and ends. What we hold keeps the namespace alive.
     """
     ours, theirs = Channel.pair()
-    child = os.fork()
+    child = syscalls.fork()
     if child == 0:
         ours.close()
         try:
@@ -154,7 +154,7 @@ def become_root() -> None:
     A change of ids makes a process undumpable, and its files in /proc then belong to the host's
     root; ours must be writable to us.
     """
-    os.setgroups([])
-    os.setresgid(0, 0, 0)
-    os.setresuid(0, 0, 0)
+    syscalls.setgroups([])
+    syscalls.setresgid(0, 0, 0)
+    syscalls.setresuid(0, 0, 0)
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)

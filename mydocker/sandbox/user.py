@@ -26,25 +26,28 @@ def resolve(word: str, root: str = "/") -> Identity:
     """The identity behind `user`, `uid`, `user:group` or `uid:gid`; empty is root.
 
     A number needs no entry in the files. Supplementary groups are those that /etc/group lists the
-    user in, unless a group was given, as with Docker.
+    user in, unless a group was given, as with Docker; and the group itself, or a program could drop
+    it for good and pass where a file denies it to that very group (CVE-2022-36109).
     """
-    user, _, group = (word or "0").partition(":")
+    user, _, group = word.partition(":")
+    user = user or "0"
     uid, gid, name, home = -1, 0, "", "/"
     for entry in _table(f"{root}/etc/passwd", 6):
-        if user in (entry[0], entry[2]) and entry[3].isdigit():
-            uid, gid, name, home = int(entry[2]), int(entry[3]), entry[0], entry[5] or "/"
+        if user in (entry[0], entry[2]) and _is_number(entry[3]):
+            uid, gid = _number("user", entry[2]), _number("group", entry[3])
+            name, home = entry[0], entry[5] or "/"
             break
     if uid < 0:
         uid = _number("user", user)
     groups: list[int] = []
     table = _table(f"{root}/etc/group", 3)
     if group:
-        named = [int(entry[2]) for entry in table if group == entry[0]]
-        gid = named[0] if named else _number("group", group)
+        named = [entry[2] for entry in table if group == entry[0]]
+        gid = _number("group", named[0] if named else group)
     elif name:
-        members = [(int(entry[2]), entry[3].split(",")) for entry in table if len(entry) > 3]
-        groups = [number for number, names in members if name in names and number != gid]
-    return Identity(uid, gid, groups, home)
+        rows = [entry for entry in table if len(entry) > 3 and name in entry[3].split(",")]
+        groups = [_number("group", entry[2]) for entry in rows]
+    return Identity(uid, gid, [gid, *(number for number in groups if number != gid)], home)
 
 
 def _table(path: str, columns: int) -> list[list[str]]:
@@ -55,14 +58,18 @@ def _table(path: str, columns: int) -> list[list[str]]:
     except OSError:
         return []
     rows = [line.split(":") for line in lines]
-    return [row for row in rows if len(row) >= columns and row[2].isdigit()]
+    return [row for row in rows if len(row) >= columns and _is_number(row[2])]
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
 
 
 def _number(kind: str, text: str) -> int:
-    if not text.isascii() or not text.isdigit():
+    if not _is_number(text):
         raise Error(
             kind, text, f"not in the container's /etc/{'passwd' if kind == 'user' else 'group'}"
         )
-    if int(text) > _MAX:
+    if len(text) > 10 or int(text) > _MAX:
         raise Error(kind, text, f"larger than {_MAX}")
     return int(text)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def privately(work: Callable[[], None]) -> None:
-    """Run `work` in a child process with a mount namespace of its own; its failure is the test's."""
+    """Run `work` in a child with a mount namespace of its own; its failure is the test's."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:

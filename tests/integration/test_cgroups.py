@@ -11,6 +11,7 @@ import os
 import secrets
 import signal
 import time
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -331,6 +332,53 @@ def test_twenty_processes_at_once_under_one_fresh_parent_do_not_disturb_each_oth
     assert not [top for top in EVERYWHERE if os.path.exists(top + parent)]
 
 
+class Meanwhile:
+    """Does something once, right before a kernel action on a path is taken: what others might."""
+
+    def __init__(self, action: str, path: str, work: Callable[[], None]) -> None:
+        self.awaited = (action, path)
+        self.work = work
+
+    def before(self, name: str, args: tuple[object, ...]) -> None:
+        if (name, *args[:1]) == self.awaited:
+            self.awaited = ("", "")
+            self.work()
+
+    def after(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def just_before(action: str, path: str, work: Callable[[], None]) -> Iterator[None]:
+    watcher = Meanwhile(action, path, work)
+    trace.watch(watcher)
+    try:
+        yield
+    finally:
+        trace._watchers.remove(watcher)
+    assert watcher.awaited == ("", ""), "that action was never taken"
+
+
+@pytest.mark.v2
+def test_a_parent_that_another_removes_meanwhile_is_made_again(group: Cgroup, parent: str) -> None:
+    for hierarchy in USED:
+        directory = hierarchy.top + parent
+        with just_before("mkdir", f"{directory}/one", partial(os.rmdir, directory)):
+            group.create(Resources(memory=64 * M))
+        assert os.path.isdir(f"{directory}/one")
+        group.remove()
+
+
+@pytest.mark.v2
+def test_a_parent_that_another_uses_meanwhile_stays(group: Cgroup, parent: str) -> None:
+    group.create(Resources())
+    directory = USED[0].top + parent
+    with just_before("rmdir", directory, partial(os.mkdir, f"{directory}/other")):
+        group.remove()
+    assert cgroups.leftovers(parent) == ["other"]
+    cgroups.group(parent, "other").remove()
+
+
 @pytest.mark.v2
 def test_what_is_left_is_listed_and_an_empty_parent_is_pruned(parent: str) -> None:
     assert cgroups.leftovers(parent) == []
@@ -350,23 +398,14 @@ def test_a_step_of_the_removal_that_fails_is_reported_and_the_others_are_taken(p
     group = cgroups.group(parent, "one")
     group.create(Resources())
 
-    class Refusal:
-        """Refuses to remove the parent in the first hierarchy."""
+    def refuse() -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-        def before(self, name: str, args: tuple[object, ...]) -> None:
-            if (name, args) == ("rmdir", (USED[0].top + parent,)):
-                raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-        def after(self, *_: object) -> None:
-            pass
-
-    watcher = Refusal()
-    trace.watch(watcher)
-    try:
-        with pytest.raises(KernelError, match="input/output error"):
-            group.remove()
-    finally:
-        trace._watchers.remove(watcher)
+    with (
+        just_before("rmdir", USED[0].top + parent, refuse),
+        pytest.raises(KernelError, match="input/output error"),
+    ):
+        group.remove()
     assert [top for top in EVERYWHERE if os.path.exists(top + parent)] == [USED[0].top]
     group.remove()
     assert not [top for top in EVERYWHERE if os.path.exists(top + parent)]

@@ -24,7 +24,8 @@ from tests.integration.private_mounts import overlay, privately, tmpfs
 from tests.integration.test_layers import contents
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from typing import Any
 
 
 class Lab:
@@ -229,7 +230,7 @@ def test_a_file_that_shrinks_while_it_is_read_is_an_error_that_names_it(lab: Lab
     file = Path(lab.upper) / "log"
     file.write_bytes(b"x" * 1000)
 
-    def shrinking():  # type: ignore[no-untyped-def]  # a generator around one
+    def shrinking() -> Iterator[Any]:
         for member, fd, base in changed(lab.upper):
             if base == b"log":
                 os.truncate(file, 10)
@@ -243,7 +244,7 @@ def test_a_file_that_grows_while_it_is_read_is_taken_as_it_was(lab: Lab) -> None
     file = Path(lab.upper) / "log"
     file.write_bytes(b"x" * 1000)
 
-    def growing():  # type: ignore[no-untyped-def]  # a generator around one
+    def growing() -> Iterator[Any]:
         for member, fd, base in changed(lab.upper):
             if base == b"log":
                 file.write_bytes(b"y" * 5000)

@@ -48,11 +48,7 @@ def test_what_another_tool_wrote_is_kept() -> None:
     written = config.to_json()
     assert (
         written.pop("config").items()
-        >= {
-            key: value
-            for key, value in DOCKERS["config"].items()
-            if value
-        }.items()
+        >= {key: value for key, value in DOCKERS["config"].items() if value}.items()
     )
     assert written == {key: value for key, value in DOCKERS.items() if key != "config"}
 
