@@ -7,6 +7,7 @@ build/busybox.tar; left, nothing of it is on the host. Invariant: what the user 
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
@@ -35,6 +36,11 @@ class Engine:
     def __exit__(self, *_: object) -> None:
         shutil.rmtree(self.directory)
 
+    @property
+    def run_true(self) -> list[str]:
+        """The command that runs one container with `true` and removes it."""
+        raise NotImplementedError
+
     def call(self, words: list[str]) -> str:
         """Run a command of the set-up, which must succeed; its output."""
         done = subprocess.run(words, env=self.environment, capture_output=True, text=True)
@@ -57,3 +63,66 @@ class Mydocker(Engine):
         }
         self.call([str(LAUNCHER), "import", "-c", 'CMD ["sh"]', str(ROOTFS_TAR), "busybox"])
         return self
+
+    @property
+    def run_true(self) -> list[str]:
+        """One container that does nothing and removes itself."""
+        return [str(LAUNCHER), "run", "--rm", "busybox", "true"]
+
+
+class Runc(Engine):
+    """runc, from a bundle with the same root filesystem."""
+
+    name = "runc"
+    package = "runc"
+
+    def __enter__(self) -> Engine:
+        super().__enter__()
+        rootfs = self.directory / "rootfs"
+        rootfs.mkdir()
+        self.call(["tar", "-C", str(rootfs), "-xf", str(ROOTFS_TAR)])
+        self.call(["runc", "spec", "--bundle", str(self.directory)])
+        path = self.directory / "config.json"
+        spec = json.loads(path.read_text())
+        spec["process"] |= {"terminal": False, "args": ["true"], "rlimits": []}
+        path.write_text(json.dumps(spec))
+        return self
+
+    @property
+    def run_true(self) -> list[str]:
+        """One container that does nothing; runc removes it when it has ended."""
+        state = ["--root", f"{self.directory}/state"]
+        return ["runc", *state, "run", "--bundle", str(self.directory), f"bench-{os.getpid()}"]
+
+
+class Podman(Engine):
+    """podman with cgroupfs, on a store of its own."""
+
+    name = "podman"
+    package = "podman"
+
+    def __enter__(self) -> Engine:
+        super().__enter__()
+        config = self.directory / "containers.conf"
+        config.write_text(
+            '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]\n'
+        )
+        self.environment |= {"CONTAINERS_CONF": str(config), "HOME": str(self.directory)}
+        self.call([*self._podman, "import", str(ROOTFS_TAR), "bench"])
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.call([*self._podman, "rmi", "-f", "bench"])
+        overlay = f"{self.directory}/root/overlay"
+        subprocess.run(["umount", overlay], capture_output=True)  # its driver's bind mount
+        super().__exit__()
+
+    @property
+    def _podman(self) -> list[str]:
+        stores = ["--root", f"{self.directory}/root", "--runroot", f"{self.directory}/run"]
+        return ["podman", *stores, "--cgroup-manager", "cgroupfs"]
+
+    @property
+    def run_true(self) -> list[str]:
+        """One container without a network that does nothing and removes itself."""
+        return [*self._podman, "run", "--rm", "--network", "none", "bench", "true"]

@@ -152,10 +152,10 @@ def dispatch(words: list[str]) -> int | None:
 
 def run_command(name: str, words: list[str], explain: str | None) -> int | None:
     """Parse a command's own words, and run it."""
-    if name in ENTERS_CONTAINER and os.geteuid() == 0:
-        from mydocker.linux import selfexe
-
-        selfexe.protect()  # first of all, since what was imported until then is imported again
+    enters = name in ENTERS_CONTAINER and os.geteuid() == 0
+    told = explain is not None or any(word.startswith("--explain") for word in words)
+    if enters and not told:
+        protect()  # first of all, since what was imported until then is imported again
     command = load(name)
     values, operands = flags.parse(name, command, words)
     if values["help"]:
@@ -168,7 +168,16 @@ def run_command(name: str, words: list[str], explain: str | None) -> int | None:
     if os.path.exists(Globals.root) and not os.path.isdir(Globals.root):
         raise Error(name, Globals.root, "the state root is not a directory")
     watch(explain if values["explain"] is None else values["explain"])
+    if enters and told:
+        protect()
     return command.run(values, operands)
+
+
+def protect() -> None:
+    """Go on from an executable that a container cannot reach (linux/selfexe.py)."""
+    from mydocker.linux import selfexe
+
+    selfexe.protect()
 
 
 def load(name: str) -> flags.Command:

@@ -268,6 +268,18 @@ def by_fd(fd: int) -> str:
     return f"/proc/self/fd/{fd}"
 
 
+def symlinkat(content: str, parent: int, name: str) -> None:
+    """symlink(2) in the directory `parent`."""
+    try:
+        step("symlinkat", (content, parent, name), _symlinkat)
+    except OSError as error:
+        raise KernelError.of(error, "symlink", name) from None
+
+
+def _symlinkat(content: str, parent: int, name: str) -> None:
+    os.symlink(content, name, dir_fd=parent)
+
+
 def mknod(path: str, kind: str, major: int, minor: int, mode: int, parent: int) -> None:
     """mknod(2) of a device (`c` or `b`) in the directory `parent`, with exactly that mode."""
     device = os.makedev(major, minor)

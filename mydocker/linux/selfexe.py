@@ -15,7 +15,7 @@ import os
 import sys
 
 from mydocker.errors import KernelError
-from mydocker.linux import syscalls
+from mydocker.linux import syscalls, trace
 
 
 def protected() -> bool:
@@ -30,12 +30,18 @@ def protect() -> None:
     """
     if protected():
         return
+    trace.act_as("start")
     try:
         fd = syscalls.open_tree(syscalls.AT_FDCWD, "/proc/self/exe", syscalls.OPEN_TREE_CLONE)
         syscalls.mount_setattr(fd, syscalls.MOUNT_ATTR_RDONLY)
     except KernelError:
         fd = _sealed_copy()
-    os.execve(fd, sys.orig_argv, os.environ)
+    environment = dict(os.environ)
+    trace.step("execveat", (fd, "", sys.orig_argv, environment), _execveat)
+
+
+def _execveat(fd: int, _path: str, words: list[str], environment: dict[str, str]) -> None:
+    os.execve(fd, words, environment)
 
 
 def _sealed_copy() -> int:

@@ -240,7 +240,7 @@ def _sethostname(name: str) -> None:
 
 def fork() -> int:
     """fork(2): a second process that goes on from here; 0 in it, its pid in the first."""
-    return _act("fork", os.fork)
+    return int(_act("fork", os.fork))
 
 
 def setsid() -> None:

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 _watchers: list[Watcher] = []
 
 role = "mydocker"
-"""Who is acting: `mydocker` (the command), `monitor`, `init` (the container's first process)."""
+"""Who is acting: `start` (before the command's own executable is a protected one), `mydocker` (the
+command), `monitor`, `helper` and `userns` (namespaces.py), `init` (the container's first)."""
 
 
 def step(name: str, args: tuple[Any, ...], do: Callable[..., T]) -> T:

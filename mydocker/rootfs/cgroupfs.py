@@ -33,6 +33,8 @@ def mount_cgroups(root: int, mount: Mount) -> None:
             continue
         seen.add(name)
         words = [w for w in entry.super_options if w not in ("rw", "ro", "xattr", "clone_children")]
+        if any(word.startswith("name=") for word in words):
+            continue  # no controller, and no group of ours: it would show the host's whole tree
         words = [w for w in words if not w.startswith("release_agent")]
         mount_one(root, _like(mount, f"{base}/{name}", "cgroup", [*options, *read_only, *words]))
     if read_only:

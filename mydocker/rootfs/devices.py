@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from mydocker.errors import KernelError
 from mydocker.linux import files, syscalls
 
 TYPE_CHECKING = False
@@ -43,7 +44,8 @@ def make(root: int, devices: list[Device], bind: bool) -> None:
     dev = files.make_in_root(root, "/dev")
     for name, content in LINKS.items():
         try:
-            os.symlink(content, name, dir_fd=dev)
-        except FileExistsError:
-            continue
+            files.symlinkat(content, dev, name)
+        except KernelError as error:
+            if error.errno != 17:  # EEXIST: the user's own /dev has it
+                raise
     os.close(dev)

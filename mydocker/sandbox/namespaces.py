@@ -128,6 +128,7 @@ def user_namespace(uids: list[IdMapping], gids: list[IdMapping]) -> int:
     ours, theirs = Channel.pair()
     child = syscalls.fork()
     if child == 0:
+        trace.act_as("userns")
         ours.close()
         try:
             syscalls.unshare(syscalls.CLONE_NEWUSER)
