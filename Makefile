@@ -1,7 +1,7 @@
 # mydocker: `make` shows what there is to do.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-unit test-integration test-v2 lint type bench clean uninstall root
+.PHONY: help setup demo test test-unit test-integration test-v2 soak lint type bench clean uninstall root
 
 PYTHON := .venv/bin/python3
 V2_LANE := lab/uml/run.sh $(PYTHON) -m pytest -m v2
@@ -26,6 +26,9 @@ test-unit: setup ## Run the quick tests
 
 test-integration: setup ## Run the tests that start real containers
 	$(PYTHON) -m pytest tests/integration
+
+soak: setup ## Run the long tests that `make test` runs in a shorter form
+	$(PYTHON) -m pytest -m soak
 
 test-v2: setup ## Run the v2 tests on a cgroup v2 kernel (User-Mode Linux)
 	$(V2_LANE)
