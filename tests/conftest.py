@@ -18,12 +18,26 @@ from typing import TYPE_CHECKING
 import pexpect
 import pytest
 
+from mydocker.linux import syscalls
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 LAUNCHER = CHECKOUT / "build" / "mydocker"
 IMAGE = CHECKOUT / "build" / "busybox.tar"
+
+
+def pytest_sessionstart() -> None:
+    """Give the tests mounts of their own, shared as systemd has them.
+
+    What others mount on this machine meanwhile is then not seen here, and a mount that a container
+    lets through to its host is: it would propagate to our shared ones.
+    """
+    if os.geteuid() == 0:
+        syscalls.unshare(syscalls.CLONE_NEWNS)
+        syscalls.mount("", "/", "", syscalls.MS_REC | syscalls.MS_PRIVATE)
+        syscalls.mount("", "/", "", syscalls.MS_REC | syscalls.MS_SHARED)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

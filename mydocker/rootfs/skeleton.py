@@ -23,7 +23,7 @@ from mydocker.errors import Corrupt
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 NAME = "skeleton"
 _CHUNK = 1 << 18
@@ -35,7 +35,8 @@ class Skeleton:
     def __init__(self, directory: str) -> None:
         import zlib
 
-        self._file = open(f"{directory}/{NAME}", "xb")  # noqa: SIM115  # closed by `close`
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        self._file = os.fdopen(os.open(f"{directory}/{NAME}", flags, 0o600), "wb")
         self._zlib = zlib.compressobj(1)
         self._pending = bytearray()
 
@@ -83,7 +84,8 @@ def replaced(path: bytes, generation: int) -> str:
 def assemble(directory: str) -> Iterator[bytes]:
     """The tar, piece by piece; Corrupt names what is missing. Whether it is the same, its digest
     tells: that is for the caller to compare."""
-    read = _inflated(f"{directory}/{NAME}")
+    file = _Inflated(f"{directory}/{NAME}")
+    read = file.read
     root = os.open(f"{directory}/diff", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     twice = os.path.isdir(f"{directory}/replaced")
     try:
@@ -100,6 +102,7 @@ def assemble(directory: str) -> Iterator[bytes]:
                 yield from _content(root, path, earlier, offset, length)
     finally:
         os.close(root)
+        file.close()
 
 
 def _content(root: int, path: bytes, earlier: str, offset: int, length: int) -> Iterator[bytes]:
@@ -123,32 +126,35 @@ def _content(root: int, path: bytes, earlier: str, offset: int, length: int) -> 
         os.close(fd)
 
 
-def _inflated(path: str) -> Callable[[int], bytes]:
-    """A function that reads so many bytes of the skeleton; b"" at its end."""
-    import zlib
+class _Inflated:
+    """Reads the compressed file of a skeleton: so many bytes at a time, b"" at its end."""
 
-    try:
-        file = open(path, "rb")  # noqa: SIM115  # closed at its end
-    except OSError as error:
-        raise Corrupt("layer", path, os.strerror(error.errno or 0).lower()) from None
-    inflate = zlib.decompressobj()
-    buffer = bytearray()
+    def __init__(self, path: str) -> None:
+        import zlib
 
-    def read(count: int) -> bytes:
-        while len(buffer) < count and not inflate.eof:
+        self.path = path
+        try:
+            self._file = open(path, "rb")  # noqa: SIM115  # closed by `close`
+        except OSError as error:
+            raise Corrupt("layer", path, os.strerror(error.errno or 0).lower()) from None
+        self._zlib = zlib.decompressobj()
+        self._error = zlib.error
+        self._buffer = bytearray()
+
+    def read(self, count: int) -> bytes:
+        while len(self._buffer) < count and not self._zlib.eof:
             try:
-                compressed = inflate.unconsumed_tail or file.read(_CHUNK)
-                buffer.extend(inflate.decompress(compressed, _CHUNK))
-            except zlib.error as error:
-                raise Corrupt("layer", path, str(error)) from None
-            if not compressed and not inflate.eof:
-                raise Corrupt("layer", path, "is cut off")
-        if inflate.eof:
-            file.close()
-        if buffer and len(buffer) < count:
-            raise Corrupt("layer", path, "is cut off")
-        taken = bytes(buffer[:count])
-        del buffer[:count]
+                compressed = self._zlib.unconsumed_tail or self._file.read(_CHUNK)
+                self._buffer += self._zlib.decompress(compressed, _CHUNK)
+            except self._error as error:
+                raise Corrupt("layer", self.path, str(error)) from None
+            if not compressed and not self._zlib.eof:
+                raise Corrupt("layer", self.path, "is cut off")
+        if self._buffer and len(self._buffer) < count:
+            raise Corrupt("layer", self.path, "is cut off")
+        taken = bytes(self._buffer[:count])
+        del self._buffer[:count]
         return taken
 
-    return read
+    def close(self) -> None:
+        self._file.close()

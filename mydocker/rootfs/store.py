@@ -201,7 +201,7 @@ class Store:
         """
         from mydocker.rootfs import imagechanges
 
-        name = self._name(name)
+        name = _tagged(name) if name else None
         config = ImageConfig.from_json(parent.config.to_json()) if parent else ImageConfig()
         imagechanges.apply(config.config, changes or [])
         config.created = now()
@@ -229,19 +229,12 @@ class Store:
 
     def tag(self, image: Image, name: str) -> None:
         """Give the image one more name; an image that had the name loses it."""
+        name = _tagged(name)
         with self.change():
             index = self._index()
             if image.id not in index:
                 raise NotFound("image", _short(image.id), "there is no such image")
-            self._write_index(_named(index, image.id, self._name(name)))
-
-    def _name(self, name: str | None) -> str | None:
-        if not name:
-            return None
-        parsed = reference.parse(name)
-        if parsed.digest:
-            raise Usage("image name", name, "a digest cannot be given, it follows from the content")
-        return str(parsed)
+            self._write_index(_named(index, image.id, name))
 
     def _write_index(self, index: dict[str, list[str]]) -> None:
         import json
@@ -492,6 +485,14 @@ def _named(index: dict[str, list[str]], image_id: str, name: str | None) -> dict
                 names.remove(name)
         index[image_id].append(name)
     return index
+
+
+def _tagged(name: str) -> str:
+    """The familiar form of a name that is to be given to an image."""
+    parsed = reference.parse(name)
+    if parsed.digest:
+        raise Usage("image name", name, "a digest cannot be given, it follows from the content")
+    return str(parsed)
 
 
 def _is(word: str, name: str) -> bool:

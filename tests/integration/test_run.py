@@ -180,7 +180,9 @@ def test_rm_name_cidfile_and_a_taken_name(mydocker: Mydocker, tmp_path: Path) ->
 def test_detached_it_runs_on_and_its_log_can_be_read(
     mydocker: Mydocker, eventually: Callable[..., None]
 ) -> None:
-    identity = mydocker.ok("run", "-d", "--name", "bird", "sh", "-c", "echo out; exec top").strip()
+    identity = mydocker.ok(
+        "run", "-d", "--name", "bird", "sh", "-c", "echo out; exec sleep 1000"
+    ).strip()
     assert len(identity) == 64
     assert "Up" in mydocker.ok("ps")
     eventually(lambda: mydocker.ok("logs", "bird") == "out\n")
