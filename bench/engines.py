@@ -58,7 +58,6 @@ class Mydocker(Engine):
         super().__enter__()
         self.environment |= {
             "MYDOCKER_ROOT": f"{self.directory}/state",
-            "MYDOCKER_RUN_ROOT": f"{self.directory}/run",
             "MYDOCKER_CGROUP_PARENT": f"/mydocker-bench-{secrets.token_hex(4)}",
         }
         self.call([str(LAUNCHER), "import", "-c", 'CMD ["sh"]', str(ROOTFS_TAR), "busybox"])

@@ -262,7 +262,6 @@ def main(wanted: list[str]) -> int:
     os.chdir(CHECKOUT)
     state = tempfile.mkdtemp(prefix="mydocker-demo-")
     os.environ["MYDOCKER_ROOT"] = f"{state}/root"
-    os.environ["MYDOCKER_RUN_ROOT"] = f"{state}/run"
     os.environ["MYDOCKER_CGROUP_PARENT"] = f"/mydocker-demo-{os.getpid()}"
     volume_is_ours = not os.path.exists(VOLUME)
     try:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import signal
 import subprocess
 import time
 from pathlib import Path
@@ -49,36 +48,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="needs root: sudo make test"))
 
 
-class Host:
-    """What the host shows that a container must not change."""
-
-    def __init__(self, cgroup_parent: str) -> None:
-        self.mounts = Path("/proc/self/mountinfo").read_text()
-        self.cgroups = sorted(
-            str(path) for path in Path("/sys/fs/cgroup").glob(f"*{cgroup_parent}*")
-        ) + sorted(str(path) for path in Path("/sys/fs/cgroup").glob(cgroup_parent.strip("/")))
-        self.hostname = os.uname().nodename
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Host) and vars(self) == vars(other)
-
-    __hash__ = None  # type: ignore[assignment]  # compared, never a key
-
-    def __repr__(self) -> str:
-        return f"mounts:\n{self.mounts}\ncgroups: {self.cgroups}\nhostname: {self.hostname}"
-
-
 class Mydocker:
     """The checkout's own launcher, on a state root and a cgroup parent of its own."""
 
     def __init__(self, directory: Path) -> None:
         self.root = directory / "state"
-        self.run_root = directory / "run"
         self.cgroup_parent = f"/mydocker-test-{secrets.token_hex(4)}"
         self.environment = {
             **os.environ,
             "MYDOCKER_ROOT": str(self.root),
-            "MYDOCKER_RUN_ROOT": str(self.run_root),
             "MYDOCKER_CGROUP_PARENT": self.cgroup_parent,
         }
 
@@ -192,27 +170,3 @@ def wait_until(condition: Callable[[], object], seconds: float = 20) -> None:
 def eventually() -> Callable[..., None]:
     """`eventually(condition)`: wait for something that another process does."""
     return wait_until
-
-
-@pytest.fixture
-def forked() -> Iterator[Callable[[Callable[[], None]], int]]:
-    """`forked(work)`: run `work()` in a child process; it is killed after the test."""
-    children: list[int] = []
-
-    def fork(work: Callable[[], None]) -> int:
-        pid = os.fork()
-        if pid == 0:
-            try:
-                work()
-            finally:
-                os._exit(0)
-        children.append(pid)
-        return pid
-
-    yield fork
-    for pid in children:
-        try:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-        except (ProcessLookupError, ChildProcessError):
-            continue

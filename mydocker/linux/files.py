@@ -14,24 +14,12 @@ import stat
 
 from mydocker.errors import Error, KernelError
 from mydocker.linux import syscalls
-from mydocker.linux.trace import step
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
-
-
-def _act(name: str, do: Callable[..., Any], *args: Any) -> Any:
-    try:
-        return step(name, args, do)
-    except OSError as error:
-        raise KernelError.of(error, name, str(args[0])) from None
+from mydocker.linux.trace import act, step
 
 
 def mkdir(path: str, mode: int = 0o700) -> None:
     """mkdir(2); the mode is what is asked, whatever the umask."""
-    _act("mkdir", os.mkdir, path, mode)
+    act("mkdir", os.mkdir, path, mode)
     os.chmod(path, mode)
 
 
@@ -40,7 +28,7 @@ def mkdir_marked(path: str, mode: int, name: str) -> None:
 
     One action: a call that is stopped between the two would leave a directory that nobody owns.
     """
-    _act("mkdir", _mkdir_marked, path, mode, name)
+    act("mkdir", _mkdir_marked, path, mode, name)
 
 
 def _mkdir_marked(path: str, mode: int, name: str) -> None:
@@ -68,13 +56,13 @@ def makedirs(path: str, mode: int = 0o700) -> None:
 
 def rmdir(path: str) -> None:
     """rmdir(2): remove an empty directory."""
-    _act("rmdir", os.rmdir, path)
+    act("rmdir", os.rmdir, path)
 
 
 def unlink(path: str, missing_ok: bool = False) -> None:
     """unlink(2)."""
     try:
-        _act("unlink", os.unlink, path)
+        act("unlink", os.unlink, path)
     except KernelError:
         if not missing_ok or os.path.lexists(path):
             raise
@@ -83,7 +71,7 @@ def unlink(path: str, missing_ok: bool = False) -> None:
 def rename(source: str, target: str, missing_ok: bool = False) -> bool:
     """rename(2): atomic, replaces the target. False: there is no source, which was `missing_ok`."""
     try:
-        _act("rename", os.rename, source, target)
+        act("rename", os.rename, source, target)
     except KernelError:
         if not missing_ok or os.path.lexists(source):
             raise
@@ -93,7 +81,7 @@ def rename(source: str, target: str, missing_ok: bool = False) -> bool:
 
 def symlink(content: str, path: str) -> None:
     """symlink(2)."""
-    _act("symlink", os.symlink, content, path)
+    act("symlink", os.symlink, content, path)
 
 
 def write(path: str, text: str) -> None:
@@ -101,7 +89,7 @@ def write(path: str, text: str) -> None:
 
     Such files act on each write, and refuse it with an errno: a KernelError here.
     """
-    _act("write", _write, path, text)
+    act("write", _write, path, text)
 
 
 def _write(path: str, text: str) -> None:
@@ -127,7 +115,7 @@ def write_whole(path: str, text: str, mode: int = 0o600, durable: bool = True) -
     `durable` waits for the disk (fsync(2)), so that it also holds after a power failure; what is
     removed again in a moment does without.
     """
-    _act("write_whole", _write_whole, path, text, mode, durable)
+    act("write_whole", _write_whole, path, text, mode, durable)
 
 
 def _write_whole(path: str, text: str, mode: int, durable: bool) -> None:
@@ -154,7 +142,7 @@ def overwrite(path: str, text: str) -> None:
     The room of the old content will do if the text is hardly longer; if not, the file stays as it
     is. Not for every day: a crash in between leaves a mixture of both.
     """
-    _act("overwrite", _overwrite, path, text)
+    act("overwrite", _overwrite, path, text)
 
 
 def _overwrite(path: str, text: str) -> None:
@@ -177,7 +165,7 @@ def remove_tree(path: str) -> None:
     if not os.path.lexists(path):
         return
     refuse_mounts(path)
-    _act("remove_tree", _remove_tree, path)
+    act("remove_tree", _remove_tree, path)
 
 
 def refuse_mounts(path: str) -> None:
@@ -290,7 +278,4 @@ def mknod(path: str, kind: str, major: int, minor: int, mode: int, parent: int) 
         os.mknod(name, bits, device, dir_fd=parent)
         os.chmod(name, mode, dir_fd=parent)
 
-    try:
-        step("mknod", (path, bits, device), make)
-    except OSError as error:
-        raise KernelError.of(error, "mknod", path) from None
+    act("mknod", make, path, bits, device)

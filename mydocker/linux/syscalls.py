@@ -12,11 +12,10 @@ import errno
 import os
 
 from mydocker.errors import KernelError
-from mydocker.linux.trace import step
+from mydocker.linux.trace import act, step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
 AT_FDCWD = -100  # <linux/fcntl.h>
@@ -240,45 +239,37 @@ def _sethostname(name: str) -> None:
 
 def fork() -> int:
     """fork(2): a second process that goes on from here; 0 in it, its pid in the first."""
-    return int(_act("fork", os.fork))
+    return int(act("fork", os.fork))
 
 
 def setsid() -> None:
     """setsid(2): lead a new session, which has no controlling terminal yet."""
-    _act("setsid", os.setsid)
+    act("setsid", os.setsid)
 
 
 def setgroups(groups: list[int]) -> None:
     """setgroups(2): exactly these supplementary groups."""
-    _act("setgroups", os.setgroups, groups)
+    act("setgroups", os.setgroups, groups)
 
 
 def setresgid(rgid: int, egid: int, sgid: int) -> None:
     """setresgid(2): the real, effective and saved group."""
-    _act("setresgid", os.setresgid, rgid, egid, sgid)
+    act("setresgid", os.setresgid, rgid, egid, sgid)
 
 
 def setresuid(ruid: int, euid: int, suid: int) -> None:
     """setresuid(2): the real, effective and saved user."""
-    _act("setresuid", os.setresuid, ruid, euid, suid)
+    act("setresuid", os.setresuid, ruid, euid, suid)
 
 
 def chdir(path: str) -> None:
     """chdir(2): the directory that relative paths begin at."""
-    _act("chdir", os.chdir, path)
+    act("chdir", os.chdir, path)
 
 
 def fchdir(fd: int) -> None:
     """fchdir(2): the same, by a descriptor of it."""
-    _act("fchdir", os.fchdir, fd)
-
-
-def _act(name: str, do: Callable[..., Any], *args: Any) -> Any:
-    try:
-        return step(name, args, do)
-    except OSError as error:
-        obj = str(args[0]) if args else ""
-        raise KernelError(name, obj, error.errno or 0) from None
+    act("fchdir", os.fchdir, fd)
 
 
 class _CloneArgs(ctypes.Structure):

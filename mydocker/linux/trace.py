@@ -57,6 +57,17 @@ def step(name: str, args: tuple[Any, ...], do: Callable[..., T]) -> T:
     return result  # type: ignore[no-any-return]  # do's own result, through Any for the watchers
 
 
+def act(name: str, do: Callable[..., Any], *args: Any) -> Any:
+    """`step` for one of Python's own wrappers: its OSError becomes a KernelError.
+
+    The error names the call and the first argument, which is the object that is acted on.
+    """
+    try:
+        return step(name, args, do)
+    except OSError as error:
+        raise KernelError.of(error, name, str(args[0]) if args else "") from None
+
+
 def watch(watcher: Watcher) -> None:
     """Add a watcher; it is inherited by the processes that this one forks."""
     _watchers.append(watcher)

@@ -584,12 +584,18 @@ def test_ps_tells_the_truth_where_it_cannot_write_it(mydocker: Mydocker) -> None
     assert "Exited (137)" in done.stdout, done
 
 
-def test_a_full_disk_is_named_and_nothing_is_lost(mydocker: Mydocker) -> None:
-    done = in_mount_namespace(
-        """
+ON_A_SMALL_DISK = """
         mkdir $root.small && mount -t tmpfs -o size=8m tmpfs $root.small
         cp -a $root/. $root.small
         export MYDOCKER_ROOT=$root.small
+"""
+"""The beginning of a script: the state is copied to a disk with hardly more room than it takes."""
+
+
+def test_a_full_disk_is_named_and_nothing_is_lost(mydocker: Mydocker) -> None:
+    done = in_mount_namespace(
+        ON_A_SMALL_DISK
+        + """
         $mydocker run --name bird sh -c 'echo kept'
         head -c 100m /dev/zero > $root.small/filler 2>/dev/null || true
         for words in "run --rm true" "run -d top" "commit bird x" "tag busybox x"
@@ -616,10 +622,8 @@ def test_a_full_disk_is_named_and_nothing_is_lost(mydocker: Mydocker) -> None:
 
 def test_an_import_that_fills_the_disk_leaves_no_half_image(mydocker: Mydocker) -> None:
     done = in_mount_namespace(
-        """
-        mkdir $root.small && mount -t tmpfs -o size=8m tmpfs $root.small
-        export MYDOCKER_ROOT=$root.small
-        cp -a $root/. $root.small
+        ON_A_SMALL_DISK
+        + """
         mkdir $root.big && head -c 20m /dev/zero | tr '\\0' x > $root.big/file
         before=$(find $root.small | sort)
         tar -C $root.big -cf - . | $mydocker import - big && echo imported
@@ -638,10 +642,8 @@ def test_an_import_that_fills_the_disk_leaves_no_half_image(mydocker: Mydocker) 
 
 def test_the_exit_code_is_kept_when_the_disk_is_full_at_the_end(mydocker: Mydocker) -> None:
     done = in_mount_namespace(
-        """
-        mkdir $root.small && mount -t tmpfs -o size=8m tmpfs $root.small
-        cp -a $root/. $root.small
-        export MYDOCKER_ROOT=$root.small
+        ON_A_SMALL_DISK
+        + """
         $mydocker run --name bird -v $root.small:/state sh -c \
             'head -c 100m /dev/zero > /state/filler 2>/dev/null; seq 100000; exit 7' > /dev/null \
             || echo "exit $?"
@@ -660,10 +662,8 @@ def test_the_exit_code_is_kept_when_the_disk_is_full_at_the_end(mydocker: Mydock
 
 def test_a_log_goes_on_when_the_disk_has_room_again(mydocker: Mydocker) -> None:
     done = in_mount_namespace(
-        """
-        mkdir $root.small && mount -t tmpfs -o size=8m tmpfs $root.small
-        cp -a $root/. $root.small
-        export MYDOCKER_ROOT=$root.small
+        ON_A_SMALL_DISK
+        + """
         $mydocker run --name bird -v $root.small:/state sh -c \
             'echo first; head -c 100m /dev/zero > /state/filler 2>/dev/null; seq 10000;
              rm /state/filler; echo last' > /dev/null

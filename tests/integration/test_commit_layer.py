@@ -226,31 +226,27 @@ def _swapped(members: object, name: str, upper: Path, secret: Path):  # type: ig
         yield member, fd, base
 
 
+def changed_before_it_is_read(lab: Lab, name: bytes, change: Callable[[], object]) -> Iterator[Any]:
+    """What a commit packs, with a change made after that file was looked at."""
+    for member, fd, base in changed(lab.upper):
+        if base == name:
+            change()
+        yield member, fd, base
+
+
 def test_a_file_that_shrinks_while_it_is_read_is_an_error_that_names_it(lab: Lab) -> None:
     file = Path(lab.upper) / "log"
     file.write_bytes(b"x" * 1000)
-
-    def shrinking() -> Iterator[Any]:
-        for member, fd, base in changed(lab.upper):
-            if base == b"log":
-                os.truncate(file, 10)
-            yield member, fd, base
-
+    shrinking = changed_before_it_is_read(lab, b"log", lambda: os.truncate(file, 10))
     with pytest.raises(Error, match="pack: log: changed while it was read"):
-        b"".join(pack(shrinking()))
+        b"".join(pack(shrinking))
 
 
 def test_a_file_that_grows_while_it_is_read_is_taken_as_it_was(lab: Lab) -> None:
     file = Path(lab.upper) / "log"
     file.write_bytes(b"x" * 1000)
-
-    def growing() -> Iterator[Any]:
-        for member, fd, base in changed(lab.upper):
-            if base == b"log":
-                file.write_bytes(b"y" * 5000)
-            yield member, fd, base
-
-    with tarfile.open(fileobj=io.BytesIO(b"".join(pack(growing())))) as archive:
+    growing = changed_before_it_is_read(lab, b"log", lambda: file.write_bytes(b"y" * 5000))
+    with tarfile.open(fileobj=io.BytesIO(b"".join(pack(growing)))) as archive:
         assert archive.getmember("log").size == 1000
 
 
