@@ -1,6 +1,6 @@
 """The engines that are compared, each with all that it needs in a directory of its own.
 
-An engine is a context manager: entered, it is ready to run containers from the root filesystem in
+An engine is a context manager: entered, it is ready to run containers of the root filesystem in
 build/busybox.tar; left, nothing of it is on the host. Invariant: what the user has of that engine
 (its state, configuration, daemon, network rules) is neither read nor changed.
 """
@@ -9,119 +9,216 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import shutil
 import subprocess
+import time
 from pathlib import Path
+from typing import Self
 
-CHECKOUT = Path(__file__).resolve().parent.parent
-LAUNCHER = CHECKOUT / "build" / "mydocker"
-ROOTFS_TAR = CHECKOUT / "build" / "busybox.tar"
+from bench import host
 
 
 class Engine:
-    """One engine: how it is set up, taken away, and told to run a command."""
+    """One engine: how it is set up, told to run a command, and taken away."""
 
     name: str
-    package: str
+    programs: tuple[str, ...] = ()
+    package = ""
+    command: list[str]
+    options: list[str] = []
+    """What a `run` needs on top, to stay within this benchmark."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory / self.name
-        self.environment = {"PATH": os.environ.get("PATH", os.defpath)}
+        self.cgroup = f"{directory.name}-{self.name}"
+        self.command = [self.name]
+        path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+        self.environment = {"PATH": path, "HOME": str(self.directory)}
 
-    def __enter__(self) -> Engine:
-        self.directory.mkdir()
+    def missing(self) -> str:
+        """Why this engine cannot be measured here, and what helps; empty if it can."""
+        path = self.environment["PATH"]
+        absent = [program for program in self.programs if not shutil.which(program, path=path)]
+        return f"no {absent[0]} here: apt-get install {self.package}" if absent else ""
+
+    def __enter__(self) -> Self:
+        try:
+            self.directory.mkdir()
+            self.set_up()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        shutil.rmtree(self.directory)
+        try:
+            self.tear_down()
+        finally:
+            host.remove_cgroups(self.cgroup)
+            host.unmount_below(self.directory)
+            shutil.rmtree(self.directory)
 
-    @property
-    def run_true(self) -> list[str]:
-        """The command that runs one container with `true` and removes it."""
-        raise NotImplementedError
+    def set_up(self) -> None:
+        """Make it ready to run; what it makes is in its directory and its cgroup."""
 
-    def call(self, words: list[str]) -> str:
-        """Run a command of the set-up, which must succeed; its output."""
-        done = subprocess.run(words, env=self.environment, capture_output=True, text=True)
-        if done.returncode:
-            raise RuntimeError(f"{' '.join(words)}: {done.stderr or done.stdout}")
-        return done.stdout
+    def tear_down(self) -> None:
+        """End what `set_up` started; called also when that failed half-way."""
+
+    def call(self, *words: str) -> str:
+        """Let the engine do something that is not measured; its output."""
+        return host.call([*self.command, *words], self.environment)
+
+    def version(self) -> str:
+        """The version, as the engine tells it."""
+        return self.call("--version").splitlines()[0].split()[2].rstrip(",")
+
+    def run(self, *options: str) -> list[str]:
+        """The command line that runs `true` in a new container, and removes that."""
+        return [*self.command, "run", "--rm", *self.options, *options, "busybox", "true"]
 
 
 class Mydocker(Engine):
-    """This checkout's own launcher, on a state root and a cgroup parent of its own."""
+    """This checkout's own launcher, with a state root of its own."""
 
     name = "mydocker"
 
-    def __enter__(self) -> Engine:
-        super().__enter__()
+    def set_up(self) -> None:
+        self.command = [str(host.LAUNCHER)]
         self.environment |= {
             "MYDOCKER_ROOT": f"{self.directory}/state",
-            "MYDOCKER_CGROUP_PARENT": f"/mydocker-bench-{secrets.token_hex(4)}",
+            "MYDOCKER_CGROUP_PARENT": f"/{self.cgroup}",
         }
-        self.call([str(LAUNCHER), "import", "-c", 'CMD ["sh"]', str(ROOTFS_TAR), "busybox"])
-        return self
+        self.call("import", "-c", 'CMD ["sh"]', str(host.ROOTFS_TAR), "busybox")
 
-    @property
-    def run_true(self) -> list[str]:
-        """One container that does nothing and removes itself."""
-        return [str(LAUNCHER), "run", "--rm", "busybox", "true"]
+    def tear_down(self) -> None:
+        if left := self.call("ps", "-aq").split():
+            self.call("rm", "-f", *left)
+
+    def version(self) -> str:
+        return self.call("version").split()[1]
 
 
 class Runc(Engine):
-    """runc, from a bundle with the same root filesystem."""
+    """runc alone: a bundle on disk, no image, no layers, no record of what has run."""
 
     name = "runc"
+    programs = ("runc",)
     package = "runc"
 
-    def __enter__(self) -> Engine:
-        super().__enter__()
+    def set_up(self) -> None:
         rootfs = self.directory / "rootfs"
         rootfs.mkdir()
-        self.call(["tar", "-C", str(rootfs), "-xf", str(ROOTFS_TAR)])
-        self.call(["runc", "spec", "--bundle", str(self.directory)])
-        path = self.directory / "config.json"
-        spec = json.loads(path.read_text())
+        host.call(["tar", "-C", str(rootfs), "-xf", str(host.ROOTFS_TAR)])
+        self.call("spec", "--bundle", str(self.directory))
+        config = self.directory / "config.json"
+        spec = json.loads(config.read_text())
         spec["process"] |= {"terminal": False, "args": ["true"], "rlimits": []}
-        path.write_text(json.dumps(spec))
-        return self
+        spec["linux"]["cgroupsPath"] = f"/{self.cgroup}/busybox"
+        config.write_text(json.dumps(spec))
 
-    @property
-    def run_true(self) -> list[str]:
-        """One container that does nothing; runc removes it when it has ended."""
+    def run(self, *options: str) -> list[str]:
+        """The same with runc; a bundle has a network namespace without a network, as `none` is."""
         state = ["--root", f"{self.directory}/state"]
-        return ["runc", *state, "run", "--bundle", str(self.directory), f"bench-{os.getpid()}"]
+        return ["runc", *state, "run", "--bundle", str(self.directory), "busybox"]
 
 
 class Podman(Engine):
-    """podman with cgroupfs, on a store of its own."""
+    """podman, told by flags and a file of ours where everything is."""
 
     name = "podman"
+    programs = ("podman",)
     package = "podman"
 
-    def __enter__(self) -> Engine:
-        super().__enter__()
+    def set_up(self) -> None:
         config = self.directory / "containers.conf"
+        # The default ulimits ask for more than a machine without CAP_SYS_RESOURCE may give; locks
+        # are by default in one segment of shared memory that all of a user's podmans use.
         config.write_text(
-            '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]\n'
+            '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n'
+            '[engine]\nlock_type = "file"\n'
         )
-        self.environment |= {"CONTAINERS_CONF": str(config), "HOME": str(self.directory)}
-        self.call([*self._podman, "import", str(ROOTFS_TAR), "bench"])
-        return self
+        self.environment["CONTAINERS_CONF"] = str(config)
+        places = {"root": "root", "runroot": "runroot", "tmpdir": "tmp"}
+        for flag, place in places.items():
+            self.command += [f"--{flag}", f"{self.directory}/{place}"]
+        self.command += ["--runtime-flag", f"root={self.directory}/runtime"]
+        self.command += ["--cgroup-manager", "cgroupfs"]
+        if not host.UNIFIED:
+            self.command += ["--runtime", "runc"]  # crun wants v2, or v1 alone
+        self.options = ["--cgroup-parent", f"/{self.cgroup}"]
+        self.call("import", str(host.ROOTFS_TAR), "busybox")
 
-    def __exit__(self, *_: object) -> None:
-        self.call([*self._podman, "rmi", "-f", "bench"])
-        overlay = f"{self.directory}/root/overlay"
-        subprocess.run(["umount", overlay], capture_output=True)  # its driver's bind mount
-        super().__exit__()
 
-    @property
-    def _podman(self) -> list[str]:
-        stores = ["--root", f"{self.directory}/root", "--runroot", f"{self.directory}/run"]
-        return ["podman", *stores, "--cgroup-manager", "cgroupfs"]
+class Docker(Engine):
+    """docker, with a daemon of our own in namespaces of its own.
 
-    @property
-    def run_true(self) -> list[str]:
-        """One container without a network that does nothing and removes itself."""
-        return [*self._podman, "run", "--rm", "--network", "none", "bench", "true"]
+    It has its own network namespace, and with it its own bridge and iptables rules. What it writes
+    to /run, /etc and /opt (keys, sockets, directories) stays in its mount namespace, and it sees
+    no other docker's or containerd's socket there. The kernel ends all its processes with the
+    first of its pid namespace, which waits for our end of a pipe to close: so also if we crash.
+    """
+
+    name = "docker"
+    programs = ("dockerd", "docker", "unshare")
+    package = "docker.io"
+
+    IN_NAMESPACES = """
+        set -e
+        mount -t tmpfs run /run
+        for name in etc opt; do
+            mkdir -p "$0/$name/upper" "$0/$name/work"
+            layers="lowerdir=/$name,upperdir=$0/$name/upper,workdir=$0/$name/work"
+            mount -t overlay -o "$layers" "$name" "/$name"
+        done
+        exec 3<&0
+        dockerd "$@" &
+        (read -r _ <&3 || kill "$!") &
+        wait "$!"
+    """
+
+    daemon: subprocess.Popen[bytes] | None = None
+
+    def set_up(self) -> None:
+        socket = f"unix://{self.directory}/socket"
+        self.environment |= {"DOCKER_HOST": socket, "DOCKER_CONFIG": f"{self.directory}/client"}
+        dockerd = shutil.which("dockerd", path=self.environment["PATH"]) or "dockerd"
+        client = Path(dockerd).parent.with_name("bin") / "docker"  # of the same package
+        self.command = [str(client) if client.exists() else "docker"]
+        places = {"data-root": "data", "exec-root": "exec", "pidfile": "pid"}
+        words = [f"--{flag}={self.directory}/{place}" for flag, place in places.items()]
+        words += ["--host", socket, "--cgroup-parent", f"/{self.cgroup}"]
+        apart = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
+        log = self.directory / "log"
+        with log.open("wb") as output:
+            self.daemon = subprocess.Popen(
+                [*apart, "sh", "-c", self.IN_NAMESPACES, str(self.directory), *words],
+                env=self.environment,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+            )
+        deadline = time.monotonic() + 30
+        while not self.answers():
+            if self.daemon.poll() is not None or time.monotonic() > deadline:
+                raise host.Failed(f"dockerd does not start: {log.read_text()[-300:].strip()}")
+            time.sleep(0.1)
+        self.call("import", str(host.ROOTFS_TAR), "busybox")
+
+    def answers(self) -> bool:
+        """Whether the daemon is up."""
+        try:
+            return bool(self.call("version"))
+        except host.Failed:
+            return False
+
+    def tear_down(self) -> None:
+        if self.daemon and self.daemon.stdin:
+            self.daemon.stdin.close()
+            try:
+                self.daemon.wait(20)
+            except subprocess.TimeoutExpired:
+                self.daemon.kill()  # and --kill-child its child
+                self.daemon.wait()
+
+
+PEERS: tuple[type[Engine], ...] = (Runc, Podman, Docker)

@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import re
 import subprocess
-import time
 from collections import defaultdict
 from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from bench.engines import CHECKOUT, LAUNCHER, Engine, Mydocker
+from bench import host
+from bench.engines import Engine, Mydocker
+from bench.report import table
 
-RUN = ["run", "--rm", "busybox", "true"]
+IMPORTS = 5
+"""How often the imports are timed; each module's best counts."""
 
 
 class Moment(NamedTuple):
@@ -39,51 +40,52 @@ class Pieces:
         self.phases: dict[str, list[int]] = defaultdict(lambda: [0, 0])
         self.calls: dict[str, int] = defaultdict(int)
         self.interpreters = 0
-        last, at = None, began
+        last, at = "", began
         for moment in [*sorted(moments), Moment(ended, "mydocker", ".", "end", "")]:
             phase, took = self.phase(moment, last), moment.at - at
             self.phases[phase][moment.mark != ">"] += took
             if moment.mark == ">":
                 self.calls[f"{moment.role} {moment.call} {kind(moment.obj)}"] += took
-            last, at = moment, moment.at
+            last, at = moment.call, moment.at
 
-    def phase(self, moment: Moment, last: Moment | None) -> str:
+    def phase(self, moment: Moment, last: str) -> str:
         """The phase of a run that the piece before this moment belongs to."""
         if moment.call == "interpreter":
             self.interpreters += 1
-            if self.interpreters == 1:
-                return "start: sh launcher and interpreter"
-            return "protected re-execution: interpreter again"
-        if moment.call == "command-line" or moment.call in ("open_tree", "mount_setattr"):
-            which = "again" if self.interpreters == 2 else "before the re-execution"
-            return f"imports: command line and linux, {which}"
+            again = self.interpreters == 2
+            return "protected re-execution" if again else "start: launcher and interpreter"
+        if moment.call == "command-line" or moment.role == "start":
+            again = self.interpreters == 2
+            return "imports: the command line" + (", again" if again else "")
         if moment.call == "imports":
             return "imports: the command and all it needs"
-        if last and last.call == "execve":
-            return "the command itself, until its end is noticed"
         if moment.call == "end":
             return "end of the process"
-        return where(moment)
+        return "the command, until its end is noticed" if last == "execve" else where(moment)
+
+
+ROOT = "mount mkdir mknod symlinkat fchdir chdir pivot_root umount2".split()
+"""What PID 1 calls to make the container's root and to enter it."""
 
 
 def where(moment: Moment) -> str:
     """The phase of a kernel call, by who makes it and on what."""
-    if moment.role == "helper":
-        joins = "cgroup" in moment.obj
-        return "start: fork, join the cgroup" if joins else "start: unshare the namespaces"
+    cgroup = "/cgroup/" in moment.obj
     if moment.role == "init":
-        if moment.call in ("mount", "mkdir", "mknod", "pivot_root", "umount2"):
-            return "set-up: the root (mounts, devices, pivot_root, masks)"
         if moment.call in ("close_range", "execve"):
-            return "handshake: recorded as running, execve"
-        return "set-up: identity (host name, keyring, user, capabilities)"
-    if "/cgroup/" in moment.obj:
-        return "tear-down: cgroup" if moment.call == "rmdir" else "set-up: cgroup"
-    if moment.call in ("remove_tree", "unlink") or moment.obj.endswith(".removed"):
-        return "tear-down: the container's directory"
-    if moment.call == "prctl":
+            return "handshake: execve"
+        return "set-up: the root" if moment.call in ROOT else "set-up: the process, its rights"
+    if moment.role == "helper":
+        return "start: fork, join the cgroup" if cgroup else "start: unshare, fork again"
+    if moment.call in ("prctl", "fork"):
         return "start: fork, join the cgroup"
-    return "set-up and records: the container's directory"
+    if cgroup:
+        return "tear-down: the cgroup" if moment.call == "rmdir" else "set-up: the cgroup"
+    if moment.call == "write_whole":
+        return "records: config.json, container.json"
+    if moment.call in ("remove_tree", "unlink") or moment.obj.endswith(".removed"):
+        return "tear-down: the directory"
+    return "set-up: options, image, directory"
 
 
 def kind(obj: str) -> str:
@@ -93,98 +95,115 @@ def kind(obj: str) -> str:
     return "…/" + "/".join(words) if obj.startswith("/") else obj[:32]
 
 
-def timed(words: list[str], environment: dict[str, str]) -> tuple[int, int]:
-    """Run a command with its output thrown away; when it was started and when it had ended."""
-    began = time.monotonic_ns()
-    done = subprocess.run(
-        words,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
-    ended = time.monotonic_ns()
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(words)}: {done.stderr.decode(errors='replace')}")
-    return began, ended
+class Import(NamedTuple):
+    """What importing a module took: by itself, and with what it imports in turn (µs)."""
+
+    own: int
+    whole: int
+    module: str
 
 
-def watched(engine: Engine, launcher: Path) -> Pieces:
-    """One run under the probe."""
-    notes = engine.directory / "moments"
-    notes.unlink(missing_ok=True)
-    began, ended = timed([str(launcher), *RUN], engine.environment | {"BENCH_PROBE": str(notes)})
-    lines = (line.split(" ", 4) for line in notes.read_text().splitlines())
-    return Pieces(began, [Moment(int(at), *rest) for at, *rest in lines], ended)
+class Profile:
+    """Watches runs of one mydocker."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        launcher = host.LAUNCHER.read_text()
+        self.interpreter = launcher.split("'")[1]
+        self.probe = engine.directory / "probe"
+        self.probe.write_text(launcher.replace("/mydocker/__main__.py", "/bench/probe.py"))
+        self.probe.chmod(0o755)
+
+    def watched(self) -> Pieces:
+        """One run under the probe."""
+        notes = self.engine.directory / "moments"
+        notes.unlink(missing_ok=True)
+        words = [str(self.probe), *self.engine.run()[1:]]
+        began, ended = host.timed(words, self.engine.environment | {"BENCH_PROBE": str(notes)})
+        lines = (line.split(" ", 4) for line in notes.read_text().splitlines())
+        return Pieces(began, [Moment(int(at), *rest) for at, *rest in lines], ended)
+
+    def alone(self, words: list[str]) -> int:
+        """A command that is not watched, to compare with; ns."""
+        began, ended = host.timed(words, self.engine.environment)
+        return ended - began
+
+    def imports(self) -> list[Import]:
+        """What the interpreter imports that was executed last, the protected one."""
+        main = str(host.CHECKOUT / "mydocker" / "__main__.py")
+        words = [self.interpreter, "-I", "-S", "-X", "importtime", main, *self.engine.run()[1:]]
+        done = subprocess.run(
+            words, env=self.engine.environment, capture_output=True, text=True, check=True
+        )
+        batch: list[Import] = []
+        for line in done.stderr.splitlines():
+            own, whole, module = line.removeprefix("import time:").split("|")
+            if own.strip() == "self [us]":
+                batch = []  # the header: an interpreter starts
+            else:
+                batch.append(Import(int(own), int(whole), module.strip()))
+        return batch
 
 
-def importtime(engine: Engine, interpreter: str) -> list[tuple[int, int, str]]:
-    """(self µs, cumulative µs, module) of what the re-executed interpreter imports."""
-    main = str(CHECKOUT / "mydocker" / "__main__.py")
-    words = [interpreter, "-I", "-S", "-X", "importtime", main, *RUN]
-    done = subprocess.run(words, env=engine.environment, capture_output=True, text=True, check=True)
-    batch: list[tuple[int, int, str]] = []
-    for line in done.stderr.splitlines():
-        words = line.removeprefix("import time:").split("|")
-        if words[0].strip() == "self [us]":
-            batch = []  # the header: an interpreter starts
-        elif len(words) == 3:
-            batch.append((int(words[0]), int(words[1]), words[2].rstrip()))
-    return batch
+def milliseconds(*nanoseconds: float) -> list[str]:
+    """Durations as cells of a table."""
+    return [f"{value / 1e6:.2f}" for value in nanoseconds]
 
 
-def milliseconds(nanoseconds: float) -> str:
-    """A duration as a cell of a table."""
-    return f"{nanoseconds / 1e6:8.2f}"
+def show_phases(runs: list[Pieces], alone: dict[str, list[int]]) -> None:
+    """The phases in their order, the whole, and what to compare that with."""
+    rows = []
+    for phase in dict.fromkeys(phase for run in runs for phase in run.phases):
+        kernel, ours = (median(run.phases[phase][i] for run in runs) for i in (0, 1))
+        both = [sum(run.phases[phase]) for run in runs]
+        rows.append([phase, *milliseconds(kernel, ours, median(both), min(both))])
+    totals = {"the whole": [sum(map(sum, run.phases.values())) for run in runs]} | alone
+    for label, values in totals.items():
+        rows.append([label, "", "", *milliseconds(median(values), min(values))])
+    head = [f"phase, ms, medians of {len(runs)} runs", "kernel", "ours", "both", "least"]
+    print(table(head, rows))
+
+
+def show_calls(runs: list[Pieces], most: int = 12) -> None:
+    """The kernel calls that took longest, all of a kind in one run together."""
+    calls = {call for run in runs for call in run.calls}
+    slow = sorted(((median(run.calls[c] for run in runs), c) for c in calls), reverse=True)[:most]
+    print(table(["kernel calls, slowest", "ms"], [[c, *milliseconds(took)] for took, c in slow]))
+
+
+def show_imports(batches: list[list[Import]], most: int = 20) -> None:
+    """The modules that took longest by themselves."""
+    best = [min(each) for each in zip(*map(sorted_by_name, batches), strict=True)]
+    whole = sum(item.own for item in best)
+    head = [f"{len(best)} modules, {whole / 1000:.1f} ms, slowest", "self", "with theirs"]
+    slow = sorted(best, reverse=True)[:most]
+    print(table(head, [[i.module, *milliseconds(i.own * 1e3, i.whole * 1e3)] for i in slow]))
+
+
+def sorted_by_name(batch: list[Import]) -> list[Import]:
+    """The imports in an order that is the same in every batch."""
+    return sorted(batch, key=lambda item: item.module)
 
 
 def main(rounds: int) -> None:
-    """Measure and print: the phases, the slowest calls, the slowest imports, and what to compare
-    them with."""
-    text = LAUNCHER.read_text()
-    interpreter = text.split("'")[1]
-    with TemporaryDirectory(prefix="mydocker-bench-") as name, Mydocker(Path(name)) as engine:
-        launcher = Path(name) / "launcher"
-        launcher.write_text(text.replace("/mydocker/__main__.py", "/bench/probe.py"))
-        launcher.chmod(0o755)
-        bare = Path(name) / "bare"
-        bare.write_text("#!/bin/sh\nexec /bin/true\n")
-        bare.chmod(0o755)
+    """Measure and print."""
+    with host.room() as directory, Mydocker(Path(directory)) as engine:
+        profile = Profile(engine)
         compare = {
-            "mydocker run, not watched": [str(LAUNCHER), *RUN],
-            "python3 -I -S -c pass": [interpreter, "-I", "-S", "-c", "pass"],
-            "sh script that execs /bin/true": [str(bare)],
-            "/bin/true": ["/bin/true"],
+            "not watched": engine.run(),
+            "python3 -I -S -c pass": [profile.interpreter, "-I", "-S", "-c", "pass"],
+            "sh -c 'exec true'": ["/bin/sh", "-c", "exec /bin/true"],
         }
-        watched(engine, launcher)
-        runs, alone = [], defaultdict(list)
+        profile.watched()
+        runs: list[Pieces] = []
+        alone: dict[str, list[int]] = {label: [] for label in compare}
         for _ in range(rounds):
-            runs.append(watched(engine, launcher))
+            runs.append(profile.watched())
             for label, words in compare.items():
-                began, ended = timed(words, engine.environment)
-                alone[label].append(ended - began)
-        imports = importtime(engine, interpreter)
-
-    phases = list(dict.fromkeys(phase for run in runs for phase in run.phases))
-    totals = [sum(map(sum, run.phases.values())) for run in runs]
-    print(f"mydocker {' '.join(RUN)}: medians of {rounds} runs, in ms\n")
-    print(f"{'phase':58}{'kernel':>8}{'ours':>8}{'both':>8}{'least':>8}")
-    for phase in phases:
-        kernel, ours = (median(run.phases[phase][i] for run in runs) for i in (0, 1))
-        both = [sum(run.phases[phase]) for run in runs]
-        cells = (kernel, ours, median(both), min(both))
-        print(f"{phase:58}" + "".join(map(milliseconds, cells)))
-    for label, values in {"the whole (watched)": totals, **alone}.items():
-        print(f"{label:74}{milliseconds(median(values))}{milliseconds(min(values))}")
-    print(f"\n{'slowest kernel calls, all of that kind in one run':74}{'ms':>8}")
-    calls = {call for run in runs for call in run.calls}
-    rows = sorted(((median(run.calls[c] for run in runs), c) for c in calls), reverse=True)
-    for took, call in rows[:15]:
-        print(f"{call:74}{milliseconds(took)}")
-    print(
-        f"\nimports of the re-executed interpreter: {len(imports)} modules, "
-        f"{sum(i[0] for i in imports) / 1000:.2f} ms under -X importtime"
-    )
-    print(f"{'slowest by themselves':58}{'self':>8}{'with theirs':>12}")
-    for own, cumulative, module in sorted(imports, reverse=True)[:25]:
-        print(f"{module.strip():58}{own / 1000:8.2f}{cumulative / 1000:12.2f}")
+                alone[label].append(profile.alone(words))
+        batches = [profile.imports() for _ in range(IMPORTS)]
+    show_phases(runs, alone)
+    print()
+    show_calls(runs)
+    print()
+    show_imports(batches)

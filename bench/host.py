@@ -1,0 +1,103 @@
+"""What the benchmark does on the host: run commands, clock them, and leave nothing behind."""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+LAUNCHER = CHECKOUT / "build" / "mydocker"
+ROOTFS_TAR = CHECKOUT / "build" / "busybox.tar"
+CGROUPS = Path("/sys/fs/cgroup")
+UNIFIED = (CGROUPS / "cgroup.controllers").exists()
+"""Whether cgroup v2 alone is mounted; else v1, or v1 beside v2 (cgroups(7))."""
+
+
+class Failed(Exception):
+    """A command that had to succeed did not; says which, and what it said."""
+
+
+def timed(words: list[str], environment: dict[str, str]) -> tuple[int, int]:
+    """Run a command that must succeed; when it began and had ended, in ns of CLOCK_MONOTONIC.
+
+    stderr goes to a file: the end of a pipe would come only with the last process that holds it.
+    """
+    with tempfile.TemporaryFile() as said:
+        began = time.monotonic_ns()
+        code = subprocess.call(
+            words,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+        )
+        ended = time.monotonic_ns()
+        if code:
+            said.seek(0)
+            raise Failed(f"{' '.join(words)}: exit {code}: {said.read().decode(errors='replace')}")
+    return began, ended
+
+
+def call(words: list[str], environment: dict[str, str] | None = None) -> str:
+    """Run a command that must succeed; what it printed."""
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, errors="replace")
+    if done.returncode:
+        raise Failed(f"{' '.join(words)}: exit {done.returncode}: {done.stderr or done.stdout}")
+    return done.stdout
+
+
+def room() -> tempfile.TemporaryDirectory[str]:
+    """A directory for all engines, with a name of its own, which their cgroups have too.
+
+    In /var/tmp, which is on a disk, as an engine's state is: /tmp may be memory (hier(7)).
+    """
+    return tempfile.TemporaryDirectory(prefix="mydocker-bench-", dir="/var/tmp")
+
+
+def remove_cgroups(name: str, seconds: float = 10) -> None:
+    """Remove every cgroup of that name with all below it, in every hierarchy.
+
+    The name is ours alone, and so is every process in it: one that is left is killed first.
+    """
+    deadline = time.monotonic() + seconds
+    for directory, _, _ in os.walk(CGROUPS, topdown=False):
+        while name in directory.split("/"):
+            try:
+                os.rmdir(directory)
+            except FileNotFoundError:
+                break
+            except OSError:  # EBUSY: a process is in it, or has not quite ended
+                if time.monotonic() > deadline:
+                    raise
+                for pid in Path(directory, "cgroup.procs").read_text().split():
+                    try:
+                        os.kill(int(pid), signal.SIGKILL)
+                    except ProcessLookupError:
+                        continue
+                time.sleep(0.02)
+
+
+def unmount_below(directory: Path) -> None:
+    """Unmount what is still mounted below a directory, the last first (proc(5), mountinfo)."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    for point in reversed([line.split()[4] for line in lines]):
+        if Path(point).is_relative_to(directory):
+            call(["umount", point])
+
+
+def facts(directory: Path) -> dict[str, object]:
+    """What of this machine the figures depend on."""
+    return {
+        "kernel": platform.release(),
+        "architecture": platform.machine(),
+        "cpus": os.cpu_count(),
+        "python": platform.python_version(),
+        "cgroups": "v2" if UNIFIED else "v1",
+        "filesystem": call(["stat", "-f", "-c", "%T", str(directory)]).strip(),
+        "load": round(os.getloadavg()[0], 1),
+    }
