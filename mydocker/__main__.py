@@ -7,9 +7,13 @@ of the virtual environment for the commands that need one.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # `signal` imports `enum`, which is dear
 import sys
 
 if __name__ == "__main__":
+    # Until main() is there to catch it, a Ctrl-C ends us without a word, not with a traceback.
+    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
     home = __file__.rpartition("/mydocker/")[0]
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     environment = sys.executable.rpartition("/bin/")[0]

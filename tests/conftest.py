@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -48,11 +49,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="needs root: sudo make test"))
 
 
+class Host:
+    """What the host shows that a container must not change."""
+
+    def __init__(self, cgroup_parent: str) -> None:
+        self.mounts = Path("/proc/self/mountinfo").read_text()
+        self.cgroups = sorted(
+            str(path) for path in Path("/sys/fs/cgroup").glob(f"*{cgroup_parent}*")
+        ) + sorted(str(path) for path in Path("/sys/fs/cgroup").glob(cgroup_parent.strip("/")))
+        self.hostname = os.uname().nodename
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Host) and vars(self) == vars(other)
+
+    __hash__ = None  # type: ignore[assignment]  # compared, never a key
+
+    def __repr__(self) -> str:
+        return f"mounts:\n{self.mounts}\ncgroups: {self.cgroups}\nhostname: {self.hostname}"
+
+
 class Mydocker:
     """The checkout's own launcher, on a state root and a cgroup parent of its own."""
 
     def __init__(self, directory: Path) -> None:
         self.root = directory / "state"
+        self.started: list[subprocess.Popen[str]] = []
         self.cgroup_parent = f"/mydocker-test-{secrets.token_hex(4)}"
         self.environment = {
             **os.environ,
@@ -71,7 +92,9 @@ class Mydocker:
             "env": self.environment,
         }
         command = [str(LAUNCHER), *words]
-        return subprocess.Popen(command, **(defaults | options))  # type: ignore[call-overload,no-any-return]  # options vary
+        process = subprocess.Popen(command, **(defaults | options))  # type: ignore[call-overload]  # options vary
+        self.started.append(process)
+        return process  # type: ignore[no-any-return]
 
     def run(
         self, *words: str, input: str | None = None, **environment: str
@@ -118,7 +141,11 @@ class Mydocker:
         )
 
     def clean_up(self) -> None:
-        """Remove every container that is left, and say if something stays behind."""
+        """Kill what a failed test has left running, and remove every container."""
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
         for identity in self.run("ps", "-aq", "--no-trunc").stdout.split():
             self.run("rm", "-f", identity)
 
@@ -146,16 +173,37 @@ def host_unchanged() -> Iterator[None]:
 def mydocker(tmp_path: Path, stocked_root: Path, host_unchanged: None) -> Iterator[Mydocker]:
     """A mydocker with the default image; afterwards nothing of it may be left on the host."""
     instance = Mydocker(tmp_path)
-    # Hard links: the layers are never written to, and a copy of each would cost the tests minutes.
-    subprocess.run(["cp", "-al", str(stocked_root), str(instance.root)], check=True)
+    stock(instance, stocked_root)
     yield instance
+    settle(instance)
+    shutil.rmtree(tmp_path, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, stocked_root: Path) -> Iterator[Mydocker]:
+    """One mydocker for the many short runs of a file, all `--rm`; nothing is left in the end."""
+    before = Path("/proc/self/mountinfo").read_text()
+    instance = Mydocker(tmp_path_factory.mktemp("shared"))
+    stock(instance, stocked_root)
+    yield instance
+    assert instance.ok("ps", "-aq") == ""
+    settle(instance)
+    assert Path("/proc/self/mountinfo").read_text() == before
+
+
+def stock(instance: Mydocker, stocked_root: Path) -> None:
+    """Give it the default image: as hard links, since the layers are never written to."""
+    subprocess.run(["cp", "-al", str(stocked_root), str(instance.root)], check=True)
+
+
+def settle(instance: Mydocker) -> None:
+    """Remove its containers; nothing else of it may be on the host."""
     instance.clean_up()
     checked = instance.run("system", "check")
     assert checked.returncode == 0, f"left on the host:\n{checked.stdout}{checked.stderr}"
     name = instance.cgroup_parent.strip("/")
     left = [*Path("/sys/fs/cgroup").glob(name), *Path("/sys/fs/cgroup").glob(f"*/{name}")]
     assert not left, f"left on the host: {left}"
-    shutil.rmtree(tmp_path, ignore_errors=True)
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 20) -> None:
@@ -170,3 +218,27 @@ def wait_until(condition: Callable[[], object], seconds: float = 20) -> None:
 def eventually() -> Callable[..., None]:
     """`eventually(condition)`: wait for something that another process does."""
     return wait_until
+
+
+@pytest.fixture
+def forked() -> Iterator[Callable[[Callable[[], None]], int]]:
+    """`forked(work)`: run `work()` in a child process; it is killed after the test."""
+    children: list[int] = []
+
+    def fork(work: Callable[[], None]) -> int:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                work()
+            finally:
+                os._exit(0)
+        children.append(pid)
+        return pid
+
+    yield fork
+    for pid in children:
+        try:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        except (ProcessLookupError, ChildProcessError):
+            continue

@@ -51,9 +51,9 @@ environment=(
     PYTHONDONTWRITEBYTECODE=1 PYTEST_ADDOPTS='-p no:cacheprovider' PYTEST_TIMEOUT=600
     HYPOTHESIS_STORAGE_DIRECTORY=/tmp/hypothesis
 )
+cd "$directory"
 code=0
 echo up >&"$word"
-cd "$directory"
 if [ -n "$terminal" ]; then
     # shellcheck disable=SC2086  # rows and columns are two words
     [ -z "$size" ] || stty rows ${size% *} cols ${size#* } <&"$console"

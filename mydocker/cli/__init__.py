@@ -6,6 +6,7 @@ plain `run` does not import it does not pay for.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # `signal` imports `enum`, which is dear
 import os
 import sys
 
@@ -65,6 +66,8 @@ def main(words: list[str]) -> NoReturn:
     os._exit instead of a return: taking the interpreter apart costs more than a container's end.
     """
     try:
+        if _signal.getsignal(_signal.SIGINT) == _signal.SIG_DFL:
+            _signal.signal(_signal.SIGINT, _signal.default_int_handler)
         open_standard_streams()
         code = dispatch(words) or 0
         sys.stdout.flush()
@@ -174,10 +177,15 @@ def run_command(name: str, words: list[str], explain: str | None) -> int | None:
 
 
 def protect() -> None:
-    """Go on from an executable that a container cannot reach (linux/selfexe.py)."""
+    """Go on from an executable that a container cannot reach (linux/selfexe.py).
+
+    A Ctrl-C meanwhile waits: the mask, and what it holds back, outlive execve(2).
+    """
     from mydocker.linux import selfexe
 
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGINT])
     selfexe.protect()
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, [_signal.SIGINT])
 
 
 def load(name: str) -> flags.Command:

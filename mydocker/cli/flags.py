@@ -133,9 +133,9 @@ def parse(name: str, command: Command, words: list[str]) -> tuple[dict[str, Any]
 
 def _split(name: str, word: str, table: dict[str, Flag]) -> list[tuple[str, Flag, str | None]]:
     """One word as flags: `--memory=1g`, `-net x`, or letters in a row such as `-tip80:80`."""
-    spelling, equals, text = word.partition("=")
+    spelling, equals, value = word.partition("=")
     if spelling in table:
-        return [(spelling, table[spelling], text if equals else None)]
+        return [(spelling, table[spelling], value if equals else None)]
     found: list[tuple[str, Flag, str | None]] = []
     letters = "" if word.startswith("--") else word[1:]
     while letters:
@@ -147,7 +147,8 @@ def _split(name: str, word: str, table: dict[str, Flag]) -> list[tuple[str, Flag
             found.append((f"-{letters[0]}", flag, None))
             letters = rest
             continue
-        return [*found, (f"-{letters[0]}", flag, rest.removeprefix("=") or None)]
+        text = rest[1:] if rest.startswith("=") else rest or None
+        return [*found, (f"-{letters[0]}", flag, text)]
     if letters or not found:
         raise _usage(name, spelling, "no such option")
     return found

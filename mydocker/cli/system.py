@@ -5,7 +5,7 @@ from __future__ import annotations
 from mydocker.cli import Globals, printable, report
 from mydocker.cli.flags import Command, Flag
 from mydocker.errors import Usage
-from mydocker.lifecycle import repair
+from mydocker.lifecycle import leftovers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,14 +18,14 @@ def run(values: dict[str, Any], words: list[str]) -> int:
     """Print what was found, one a line. Exit code 1 if something is (still) left."""
     if words != ["check"]:
         raise Usage("system", words[0], "no such subcommand", hint="mydocker system check")
-    found = repair.leftovers(Globals.root, Globals.cgroup_parent)
+    found = leftovers.find(Globals.root, Globals.cgroup_parent)
     for leftover in found:
         print(f"{leftover.kind}: {printable(leftover.name)}")
     if not found:
         print("clean: nothing of mydocker's is left over")
     if not values["repair"]:
         return 1 if found else 0
-    failed = repair.repair(Globals.root, Globals.cgroup_parent, found)
+    failed = leftovers.repair(Globals.root, Globals.cgroup_parent, found)
     for error in failed:
         report(error)
     return 1 if failed else 0

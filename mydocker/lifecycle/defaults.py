@@ -73,6 +73,26 @@ def devices() -> list[Device]:
     return [Device(path=f"/dev/{name}", major=a, minor=b) for name, (a, b) in numbers.items()]
 
 
+def host_devices() -> list[Device]:
+    """Every device node of the host's /dev, for `--privileged`, but terminals and what is ours."""
+    import os
+    import stat
+
+    found = []
+    ours = {"console", "ptmx", *(os.path.basename(device.path) for device in devices())}
+    for directory, below, names in os.walk("/dev"):
+        below[:] = [name for name in below if name not in ("pts", "shm", "mqueue", "fd")]
+        for name in sorted(set(names) - (ours if directory == "/dev" else set())):
+            path = f"{directory}/{name}"
+            status = os.lstat(path)
+            kind = {stat.S_IFCHR: "c", stat.S_IFBLK: "b"}.get(stat.S_IFMT(status.st_mode))
+            if kind:
+                major, minor = os.major(status.st_rdev), os.minor(status.st_rdev)
+                mode = stat.S_IMODE(status.st_mode)
+                found.append(Device(path=path, type=kind, major=major, minor=minor, file_mode=mode))
+    return found
+
+
 DEVICE_RULES = [
     "c *:* m",
     "b *:* m",

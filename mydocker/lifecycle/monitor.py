@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 
 from mydocker import cgroups
 from mydocker.errors import NOT_FOUND, Conflict, Error, as_error
@@ -27,7 +26,7 @@ from mydocker.lifecycle.container import Container, now
 from mydocker.lifecycle.containers import Containers
 from mydocker.lifecycle.logs import Log
 from mydocker.lifecycle.stdio import Foreground, Stdio
-from mydocker.linux import process, syscalls, trace
+from mydocker.linux import process
 from mydocker.linux.cleanup import Cleanup
 from mydocker.rootfs import pivot, volumes
 from mydocker.rootfs.overlay import Overlay
@@ -118,7 +117,8 @@ class Monitor:
         undo.push(log.close)
         self.group.create(self.spec.linux.resources)
         undo.push(self.group.remove)
-        descriptors = stdio.open()
+        mappings = self.spec.linux.uid_mappings
+        descriptors = stdio.open(owner=mappings[0].host_id if mappings else 0)
         undo.push(stdio.close)
         overlay = Overlay.in_directory(self.container.layers, self.container.directory)
         overlay.create()
@@ -189,60 +189,6 @@ def _end(number: int, _frame: object) -> None:
     hold_signals()
     name = signal.Signals(number).name
     raise Error("run", name, "the container was ended with mydocker", code=128 + number)
-
-
-def detach(work: Callable[[Callable[[], None]], int]) -> None:
-    """Run `work(started)` in a process of its own that outlives this one and its terminal.
-
-    Two forks and a setsid(2): the first gives a child that is no group leader, setsid takes it out
-    of the session, the second makes sure that it can never get a terminal again (daemon(7)).
-    Returns when the container has started; an error until then is raised here.
-    """
-    ours, theirs = Channel.pair()
-    sys.stdout.flush()
-    first = os.fork()
-    if first == 0:
-        try:
-            ours.close()
-            os.setsid()
-            if os.fork() == 0:
-                trace.act_as("monitor")
-                _monitor(work, theirs)
-        finally:
-            os._exit(0)
-    theirs.close()
-    os.waitpid(first, 0)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)  # nothing here that could be left half done
-    ours.expect("started")
-    ours.close()
-
-
-def _monitor(work: Callable[[Callable[[], None]], int], channel: Channel) -> None:
-    def started() -> None:
-        null = os.open("/dev/null", os.O_RDWR)
-        for target in (0, 1, 2):  # until now errors could still be explained on the terminal
-            os.dup2(null, target)
-        os.close(null)
-        _tell(channel.send, "started")
-
-    code = 0
-    try:
-        os.chdir("/")
-        syscalls.set_name("mydocker-mon")
-        work(started)
-    except Error as error:
-        code = error.code
-        _tell(channel.send_error, error)
-    finally:
-        os._exit(code)
-
-
-def _tell(send: Callable[..., None], *words: object) -> None:
-    """Tell the command that waits for us, if it still does: the container runs without it too."""
-    try:
-        send(*words)
-    except Error:
-        pass
 
 
 def explain_not_found(error: Error, word: str, image: str) -> Error:

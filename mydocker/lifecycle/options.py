@@ -103,7 +103,7 @@ def spec(options: Options, image: Image, container_id: str, root: str) -> Spec:
             namespaces=defaults.namespaces(options.network != "host", bool(mappings)),
             uid_mappings=mappings,
             gid_mappings=mappings,
-            devices=defaults.devices(),
+            devices=defaults.devices() + (defaults.host_devices() if options.privileged else []),
             cgroups_path=f"{options.cgroup_parent}/{container_id}",
             resources=resources,
             sysctl=sysctls(options),

@@ -9,7 +9,7 @@ from mydocker.errors import Conflict, Error, KernelError, NotFound, Usage, as_er
 from mydocker.lifecycle import names, options
 from mydocker.lifecycle.container import Container, now
 from mydocker.lifecycle.containers import NEW, Containers
-from mydocker.lifecycle.monitor import Monitor, detach, explain_not_found, hold_signals
+from mydocker.lifecycle.monitor import Monitor, explain_not_found, hold_signals
 from mydocker.lifecycle.options import Options
 from mydocker.lifecycle.repair import put_right
 from mydocker.lifecycle.stdio import Stdio, check_terminal
@@ -32,16 +32,18 @@ def run(root: str, asked: Options) -> int:
     if not asked.detach:
         check_terminal(asked.tty, asked.interactive)
     store, containers = Store(root), Containers(root)
-    hold_signals()
     with store.hold():  # until the record says that its image is in use
         image, implicit = choose_image(store, asked)
         container, spec = describe(containers, asked, image)
         monitor = Monitor(containers, container, spec)
+        hold_signals()
         create(containers, container, spec, asked)
     stdio = Stdio(asked.tty, asked.interactive, foreground=not asked.detach)
     try:
         if not asked.detach:
             return monitor.run(stdio, started=lambda: None, sig_proxy=asked.sig_proxy)
+        from mydocker.lifecycle.detach import detach
+
         detach(lambda started: monitor.run(stdio, started))
     except (Error, OSError) as error:
         told = as_error(error, "run")
@@ -56,12 +58,14 @@ def give_up(monitor: Monitor, error: Error) -> None:
     containers = monitor.containers
     try:
         container = containers.load(monitor.container.id)
-    except Error:  # it was to be removed, and is
-        return
-    if container.monitor_pid == os.getpid() and container.status == "created":
-        monitor.failed(error)  # there never was a monitor
-    elif container.monitor_pid != os.getpid():
-        put_right(containers, container)
+        if container.monitor_pid == os.getpid() and container.status == "created":
+            monitor.failed(error)  # there never was a monitor
+        elif container.monitor_pid != os.getpid():
+            put_right(containers, container)
+    except NotFound:  # it was to be removed, and is
+        pass
+    except Error as failed:
+        error.add_note(f"and then: {failed}")
 
 
 def choose_image(store: Store, asked: Options) -> tuple[Image, str]:

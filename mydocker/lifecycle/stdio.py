@@ -14,7 +14,7 @@ import select
 import signal
 
 from mydocker.errors import Error
-from mydocker.linux import process, pty
+from mydocker.linux import process, pty, syscalls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,8 +50,11 @@ class Stdio:
         self._outputs: dict[int, tuple[str, int]] = {}  # read from: stream's name, copied to
         self._inside: list[int] = []  # the container's ends, ours only until it has them
 
-    def open(self) -> tuple[int, int, int] | None:
-        """The three descriptors for the container, or None with a pty, which it makes itself."""
+    def open(self, owner: int = 0) -> tuple[int, int, int] | None:
+        """The three descriptors for the container, or None with a pty, which it makes itself.
+
+        `owner` is the user on the host who is the container's root: it may open them by name.
+        """
         if self.terminal:
             return None
         stdin = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
@@ -62,6 +65,9 @@ class Stdio:
         err_read, err_write = os.pipe()
         self._outputs = {out_read: ("stdout", 1), err_read: ("stderr", 2)}
         self._inside = [stdin, out_write, err_write]
+        for fd in self._inside if owner else ():
+            if self.interactive or fd != stdin:  # /dev/null stays the host's
+                syscalls.fchown(fd, owner, owner)
         return stdin, out_write, err_write
 
     def console(self, master: int) -> None:
@@ -76,8 +82,11 @@ class Stdio:
 
     def resize(self) -> None:
         """Give the container's terminal the size of the one in front of us."""
-        if self._screen >= 0:
-            pty.set_window_size(self._input, pty.window_size(self._screen))
+        try:
+            if self._screen >= 0:
+                pty.set_window_size(self._input, pty.window_size(self._screen))
+        except OSError:  # EIO: it was hung up, SIGHUP is about to tell us
+            pass
 
     def started(self) -> None:
         """Close the container's ends: end-of-file shows only when nobody else holds them."""

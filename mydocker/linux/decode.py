@@ -117,10 +117,10 @@ def _mkdir(name: str, mode: int, more: str | int = "") -> str:
     return f"{quote(name)}, 0{mode:o}" + (f", marked {more}" if more else "")
 
 
-def _mknod(name: str, mode: int, device: int) -> str:
+def _mknodat(name: str, mode: int, device: int, parent: int) -> str:
     kind = "S_IFBLK" if stat.S_ISBLK(mode) else "S_IFCHR"
     numbers = f"{os.major(device)}:{os.minor(device)}"
-    return f"{quote(name)}, {kind}|0{stat.S_IMODE(mode):o}, {numbers}"
+    return f"{descriptor(parent)}, {quote(name)}, {kind}|0{stat.S_IMODE(mode):o}, {numbers}"
 
 
 def _execve(program: str, words: list[str], environment: dict[str, str]) -> str:
@@ -176,13 +176,14 @@ DECODERS: dict[str, Callable[..., str]] = {
     "execve": _execve,
     "execveat": lambda fd, *more: f"{descriptor(fd)}, {_execve(*more)}",
     "fchdir": descriptor,
+    "fchown": lambda fd, uid, gid: f"{descriptor(fd)}, {uid}, {gid}",
     "fsconfig": _fsconfig,
     "fsmount": descriptor,
-    "ioctl": lambda request, fd: f"{descriptor(fd)}, {request}",
+    "ioctl": lambda request, fd, *more: ", ".join([descriptor(fd), request, *more]),
     "keyctl": lambda command, name: f"KEYCTL_JOIN_SESSION_KEYRING, {quote(name)}",
     "kill": lambda pid, number: f"{pid}, {_signal(number)}",
     "mkdir": _mkdir,
-    "mknod": _mknod,
+    "mknodat": _mknodat,
     "mount": _mount,
     "mount_setattr": _mount_setattr,
     "move_mount": _move_mount,

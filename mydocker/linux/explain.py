@@ -30,6 +30,7 @@ SECTIONS = {
     "prctl": "3.1 the process",
     "keyctl": "3.1 the process",
     "setrlimit": "3.1 the process",
+    "fchown": "3.1 the user",
     "setgroups": "3.1 the user",
     "setresgid": "3.1 the user",
     "setresuid": "3.1 the user",
@@ -39,12 +40,11 @@ SECTIONS = {
     "execve": "3.1 the user's command",
     "execveat": "3.1 the executable",
     "open_pty": "3.1 terminal",
-    "ioctl": "3.1 terminal",
     "fchdir": "4.1 pivot_root",
     "pivot_root": "4.1 pivot_root",
     "umount2": "4.1 pivot_root",
     "move_mount": "4.1 mounts",
-    "mknod": "4.1 devices",
+    "mknodat": "4.1 devices",
     "symlinkat": "4.1 devices",
     "kill": "5.5 signals",
     "pidfd_send_signal": "5.5 signals",
@@ -71,6 +71,8 @@ def section(name: str, args: tuple[Any, ...]) -> str:
         return SECTIONS[name]
     if name == "mount":
         return _mount_section(*args)
+    if name == "ioctl":
+        return "3.1 terminal" if args[0].startswith("TIOC") else "3.1 namespaces"
     if name == "setns":
         return "3.1 namespaces" if trace.role == "helper" else "5.4 joining namespaces"
     if name in ("open_tree", "mount_setattr"):
@@ -101,9 +103,12 @@ class Text:
         self._call = ""
 
     def before(self, name: str, args: tuple[Any, ...]) -> None:
-        """Put into words what is about to happen; execve does not come back, so it is told now."""
+        """Put into words what is about to happen.
+
+        Who executes does not come back, and who closes all descriptors cannot tell it afterwards.
+        """
         self._call = decode.call(name, args)
-        if name.startswith("execve"):
+        if name.startswith("execve") or (name == "close_range" and not args[2]):
             self._line(section(name, args), "", self._call)
 
     def after(self, name: str, args: tuple[Any, ...], result: Any, seconds: float) -> None:

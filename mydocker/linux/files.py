@@ -270,12 +270,14 @@ def _symlinkat(content: str, parent: int, name: str) -> None:
 
 def mknod(path: str, kind: str, major: int, minor: int, mode: int, parent: int) -> None:
     """mknod(2) of a device (`c` or `b`) in the directory `parent`, with exactly that mode."""
-    device = os.makedev(major, minor)
     bits = mode | (stat.S_IFBLK if kind == "b" else stat.S_IFCHR)
-    name = os.path.basename(path)
+    args = (os.path.basename(path), bits, os.makedev(major, minor), parent)
+    try:
+        step("mknodat", args, _mknodat)
+    except OSError as error:
+        raise KernelError.of(error, "mknod", path) from None
 
-    def make(_path: str, _bits: int, _device: int) -> None:
-        os.mknod(name, bits, device, dir_fd=parent)
-        os.chmod(name, mode, dir_fd=parent)
 
-    act("mknod", make, path, bits, device)
+def _mknodat(name: str, bits: int, device: int, parent: int) -> None:
+    os.mknod(name, bits, device, dir_fd=parent)
+    os.chmod(name, stat.S_IMODE(bits), dir_fd=parent)

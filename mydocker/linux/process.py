@@ -15,7 +15,7 @@ from mydocker.errors import KernelError
 def _stat(pid: int) -> list[str]:
     # The name in field 2 may hold spaces and brackets, so split after the last bracket.
     try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
             text = file.read()
     except (FileNotFoundError, ProcessLookupError):
         return []
@@ -36,7 +36,7 @@ def parent(pid: int) -> int:
 
 def boot_id() -> str:
     """The id of this boot of the kernel: a new random one after each reboot."""
-    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+    with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as file:
         return file.read().strip()
 
 

@@ -15,7 +15,7 @@ from mydocker.linux.trace import step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Self
+    from typing import Any, Self
 
 TIOCSPTLCK = 0x40045431
 TIOCGPTPEER = 0x5441
@@ -61,14 +61,17 @@ class RawMode:
         self.fd = fd
 
     def __enter__(self) -> Self:
-        self._saved = termios.tcgetattr(self.fd)
+        try:
+            self._saved = termios.tcgetattr(self.fd)
+        except termios.error as error:
+            raise KernelError("tcgetattr", "stdin", error.args[0]) from None
         self.set()
         return self
 
     def set(self) -> None:
         """Make it raw: cfmakeraw(3). Again, when a shell has put it back while we were stopped."""
-        mode = termios.tcgetattr(self.fd)
-        mode[0] &= ~(
+        iflag, oflag, cflag, lflag, *speeds, keys = self._saved
+        iflag &= ~(
             termios.BRKINT
             | termios.ICRNL
             | termios.INPCK
@@ -79,14 +82,18 @@ class RawMode:
             | termios.IGNCR
             | termios.PARMRK
         )
-        mode[1] &= ~termios.OPOST
-        mode[2] = mode[2] & ~(termios.CSIZE | termios.PARENB) | termios.CS8
-        mode[3] &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.IEXTEN | termios.ISIG)
-        mode[6][termios.VMIN], mode[6][termios.VTIME] = 1, 0
-        termios.tcsetattr(self.fd, termios.TCSADRAIN, mode)
+        oflag &= ~termios.OPOST
+        cflag = cflag & ~(termios.CSIZE | termios.PARENB) | termios.CS8
+        lflag &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.IEXTEN | termios.ISIG)
+        keys = list(keys)
+        keys[termios.VMIN], keys[termios.VTIME] = 1, 0
+        self._put([iflag, oflag, cflag, lflag, *speeds, keys])
 
     def __exit__(self, *_: object) -> None:
+        self._put(self._saved)
+
+    def _put(self, modes: list[Any]) -> None:
         try:
-            termios.tcsetattr(self.fd, termios.TCSADRAIN, self._saved)
-        except termios.error:  # EIO: the terminal was hung up, there is nothing to put back
+            termios.tcsetattr(self.fd, termios.TCSADRAIN, modes)
+        except termios.error:  # EIO: the terminal was hung up, and nobody sees it any more
             pass

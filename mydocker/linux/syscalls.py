@@ -262,6 +262,11 @@ def setresuid(ruid: int, euid: int, suid: int) -> None:
     act("setresuid", os.setresuid, ruid, euid, suid)
 
 
+def fchown(fd: int, uid: int, gid: int) -> None:
+    """fchown(2): another owner and group of an open file; -1 leaves what is there."""
+    act("fchown", os.fchown, fd, uid, gid)
+
+
 def chdir(path: str) -> None:
     """chdir(2): the directory that relative paths begin at."""
     act("chdir", os.chdir, path)

@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 _watchers: list[Watcher] = []
 
 role = "mydocker"
-"""Who is acting: `start` (before the command's own executable is a protected one), `mydocker` (the
-command), `monitor`, `helper` and `userns` (namespaces.py), `init` (the container's first)."""
+"""Who is acting, each in a process of its own: `mydocker` (the command; `start` until it runs from
+a protected executable), `between` and `monitor` (detach.py), `helper` and `userns` (namespaces.py),
+`init` (the container's first process) and, below `--init`, the `command`."""
 
 
 def step(name: str, args: tuple[Any, ...], do: Callable[..., T]) -> T:

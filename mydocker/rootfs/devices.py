@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import stat
 
-from mydocker.errors import KernelError
+from mydocker.errors import Error, KernelError
 from mydocker.linux import files, syscalls
 
 TYPE_CHECKING = False
@@ -29,16 +30,13 @@ def make(root: int, devices: list[Device], bind: bool) -> None:
     """
     for device in devices:
         parent = files.make_in_root(root, os.path.dirname(device.path))
-        name = os.path.basename(device.path)
         try:
             if bind:
                 target = files.make_in_root(root, device.path, directory=False)
                 syscalls.mount(device.path, files.by_fd(target), "", syscalls.MS_BIND)
                 os.close(target)
             else:
-                files.mknod(
-                    device.path, device.type, device.major, device.minor, device.file_mode, parent
-                )
+                make_node(device, parent)
         finally:
             os.close(parent)
     dev = files.make_in_root(root, "/dev")
@@ -49,3 +47,16 @@ def make(root: int, devices: list[Device], bind: bool) -> None:
             if error.errno != 17:  # EEXIST: the user's own /dev has it
                 raise
     os.close(dev)
+
+
+def make_node(device: Device, parent: int) -> None:
+    """mknod(2), unless the user's own /dev (`-v /dev:/dev`) has that very device already."""
+    try:
+        files.mknod(device.path, device.type, device.major, device.minor, device.file_mode, parent)
+    except KernelError as error:
+        if error.errno != 17:  # EEXIST
+            raise
+        found = os.lstat(os.path.basename(device.path), dir_fd=parent)
+        is_kind = stat.S_ISBLK if device.type == "b" else stat.S_ISCHR
+        if not is_kind(found.st_mode) or found.st_rdev != os.makedev(device.major, device.minor):
+            raise Error("mknod", device.path, "something else has this name") from None

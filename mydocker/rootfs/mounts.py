@@ -46,8 +46,9 @@ def mount_one(root: int, mount: Mount, tree: int = -1) -> None:
     directory = os.path.isdir(files.by_fd(tree) if tree >= 0 else mount.source) if bind else True
     if mount.type in ("proc", "sysfs"):
         refuse_link(root, mount.destination)
-    target = files.make_in_root(root, mount.destination, directory)
+    target = -1
     try:
+        target = files.make_in_root(root, mount.destination, directory)
         if tree >= 0:
             syscalls.move_mount(tree, target)
         elif bind:
@@ -57,7 +58,8 @@ def mount_one(root: int, mount: Mount, tree: int = -1) -> None:
     except KernelError as error:
         raise KernelError("mount", mount.destination, error.errno) from None
     finally:
-        os.close(target)
+        if target >= 0:
+            os.close(target)
     # `target` is what lies under the new mount; opened again, the name leads to the mount itself.
     mounted = files.open_in_root(root, mount.destination)
     try:

@@ -59,7 +59,8 @@ class Overlay:
                     "layer", layer, "is missing", hint="the image is damaged: load it again"
                 )
         lower = ":".join(_escape(layer) for layer in reversed(self.layers))
-        if len(lower) + len(self.upper) + len(self.work) > _PAGE - 64:
+        by_descriptor = len(lower) + len(self.upper) + len(self.work) > _PAGE - 64
+        if by_descriptor:
             lower = self._by_descriptor()
         data = f"lowerdir={lower},upperdir={_escape(self.upper)},workdir={_escape(self.work)}"
         try:
@@ -71,12 +72,13 @@ class Overlay:
                 ) from None
             raise
         finally:
-            os.chdir("/")
+            if by_descriptor:
+                syscalls.chdir("/")
 
     def _by_descriptor(self) -> str:
         """Many layers: names relative to /proc/self/fd are the shortest that there are."""
         fds = [os.open(layer, os.O_PATH | os.O_DIRECTORY) for layer in reversed(self.layers)]
-        os.chdir("/proc/self/fd")
+        syscalls.chdir("/proc/self/fd")
         return ":".join(str(fd) for fd in fds)
 
 

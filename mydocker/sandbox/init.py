@@ -15,12 +15,12 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import stat
 import sys
 
-from mydocker.errors import CANNOT_EXECUTE, NOT_FOUND, Error, KernelError
+from mydocker.errors import Error, KernelError
 from mydocker.linux import capabilities, files, pty, syscalls, trace
-from mydocker.linux import process as linux_process
-from mydocker.sandbox import user
+from mydocker.sandbox import command, user
 from mydocker.sandbox.channel import Channel
 
 TYPE_CHECKING = False
@@ -65,13 +65,14 @@ class Init:
         join_keyring()
         for name, value in self.spec.linux.sysctl.items():
             set_sysctl(name, value)
+        command.make_working_directory(process.cwd)  # before the root may become read-only
         self.seal()
-        command = become_user(process)
+        words = become_user(process)
         channel.send("ready")
         channel.expect("exec")
         if self.reaper:
-            stay_as_reaper(channel)
-        execute(command, process)
+            command.stay_as_reaper(channel)
+        command.execute(words, process)
 
 
 def forbid_imports() -> None:
@@ -89,7 +90,7 @@ def open_console(channel: Channel) -> None:
     also bound to /dev/console. By descriptor, since a name could be swapped (CVE-2025-52565).
     """
     master, terminal = pty.open_pair("/dev/pts/ptmx")
-    console = os.open("/dev/console", os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o620)
+    console = console_file()
     syscalls.mount(files.by_fd(terminal), files.by_fd(console), "", syscalls.MS_BIND)
     os.close(console)
     pty.make_controlling(terminal)
@@ -98,6 +99,21 @@ def open_console(channel: Channel) -> None:
     os.close(terminal)
     channel.send("console", fd=master)
     os.close(master)
+
+
+def console_file() -> int:
+    """/dev/console to mount on: a new file, or what the user's own /dev has there, unopened."""
+    try:
+        new = os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        os.close(os.open("/dev/console", new, 0o620))
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise KernelError.of(error, "console", "/dev/console") from None
+    fd = os.open("/dev/console", os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    if stat.S_ISLNK(os.fstat(fd).st_mode):
+        raise Error("console", "/dev/console", "is a symbolic link")
+    return fd
 
 
 def set_sysctl(name: str, value: str) -> None:
@@ -132,24 +148,43 @@ def become_user(process: Process) -> list[str]:
         set_rlimit(limit)
     if process.oom_score_adj is not None:
         files.write("/proc/self/oom_score_adj", str(process.oom_score_adj))
-    make_working_directory(process.cwd)
-    command = find(process.args[0], environment.get("PATH", ""))
+    program = command.find(process.args[0], environment.get("PATH", ""))
     kept = capabilities.limit_bounding(process.capabilities.bounding)
-    syscalls.setgroups(identity.groups)
-    syscalls.setresgid(identity.gid, identity.gid, identity.gid)
     if process.no_new_privileges:
         syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
     syscalls.prctl(syscalls.PR_SET_KEEPCAPS, 1)
-    syscalls.setresuid(identity.uid, identity.uid, identity.uid)
+    take_identity(identity)
     capabilities.drop_to(kept if identity.uid == 0 else 0)
     # The system-call filter (seccomp(2)) belongs here: after the last call that it would forbid.
     # A change of uid clears the death signal (prctl(2)), so it is asked for only now.
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+    command.change_directory(process.cwd)
+    return [program, *process.args[1:]]
+
+
+def take_identity(identity: user.Identity) -> None:
+    """Become that user, in the order that keeps the right to each next step: groups first."""
+    uid, gid = identity.uid, identity.gid
     try:
-        syscalls.chdir(process.cwd)  # as the user: root may be able to go where the user may not
+        own_streams(uid)
+        syscalls.setgroups(identity.groups)
+        syscalls.setresgid(gid, gid, gid)
+        syscalls.setresuid(uid, uid, uid)
     except KernelError as error:
-        raise KernelError("working directory", process.cwd, error.errno) from None
-    return [command, *process.args[1:]]
+        if error.errno != 22:  # EINVAL: no such id in this user namespace
+            raise
+        raise Error("user", f"{uid}:{gid}", "is not in the container's id mapping") from None
+
+
+def own_streams(uid: int) -> None:
+    """Give the user the standard streams, or opening them by name (/dev/stdout) would be refused.
+
+    They are the container's own pipes or its pty; only /dev/null belongs to everybody.
+    """
+    for fd in (0, 1, 2):
+        status = os.fstat(fd)
+        if status.st_uid != uid and status.st_rdev != os.makedev(1, 3):
+            syscalls.fchown(fd, uid, -1)
 
 
 def set_rlimit(limit: Rlimit) -> None:
@@ -164,91 +199,3 @@ def set_rlimit(limit: Rlimit) -> None:
 
 def _setrlimit(name: str, values: tuple[int, int]) -> None:
     resource.setrlimit(getattr(resource, name), values)
-
-
-def make_working_directory(path: str) -> None:
-    """Make the working directory if the image lacks it, as Docker does."""
-    if not path.startswith("/"):
-        raise Error("working directory", path, "not an absolute path")
-    try:
-        os.makedirs(path, 0o755, exist_ok=True)
-    except FileExistsError:
-        raise Error("working directory", path, "not a directory", code=CANNOT_EXECUTE) from None
-    except OSError as error:
-        raise KernelError.of(error, "working directory", path) from None
-
-
-def find(word: str, path: str) -> str:
-    """The file to execute: `word` itself if it has a slash, else the first hit along PATH."""
-    if "/" in word:
-        return word
-    for directory in path.split(":"):
-        candidate = f"{directory or '.'}/{word}"
-        if os.path.isfile(candidate) and os.access(candidate, os.X_OK):
-            return candidate
-    raise Error("exec", word, "command not found in the container's PATH", code=NOT_FOUND)
-
-
-def execute(command: list[str], process: Process) -> None:
-    """execve(2), with nothing of mydocker left: descriptors closed, signals as a new process has.
-
-    The descriptors are marked close-on-exec rather than closed, so that an error can still be
-    reported through the channel (CVE-2024-21626 was a descriptor that stayed open).
-    """
-    syscalls.close_range(3, 0xFFFFFFFF, syscalls.CLOSE_RANGE_CLOEXEC)
-    # What is ignored stays ignored across execve (signal(7)): Python ignores two, and nohup(1) or a
-    # shell that puts us in the background others.
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
-    environment = dict(item.partition("=")[::2] for item in process.env)
-    program, words = command[0], [process.args[0], *command[1:]]
-    try:
-        trace.step("execve", (program, words, environment), os.execve)
-    except OSError as error:
-        why, code = os.strerror(error.errno or 0).lower(), CANNOT_EXECUTE
-        if error.errno == 2 and os.path.exists(program):  # ENOENT is said of the file it names
-            why = "its interpreter (#!, or the dynamic loader) is missing"
-        elif error.errno in (2, 20):
-            code = NOT_FOUND
-        hint = "a script begins with #!, a binary is for this machine" if error.errno == 8 else ""
-        raise Error("exec", program, why, hint=hint, code=code) from None
-    except ValueError as error:
-        raise Error("exec", program, str(error), code=CANNOT_EXECUTE) from None
-
-
-def stay_as_reaper(channel: Channel) -> None:
-    """`--init`: PID 1 stays small and does its two duties; the command runs as its child.
-
-    The kernel gives PID 1 the orphans of its namespace to reap, and ignores signals that it has
-    no handler for. Most programs expect neither. Returns in the child only.
-    """
-    forwarded = set(signal.Signals) - {signal.SIGCHLD, signal.SIGKILL, signal.SIGSTOP}
-    # What it knows of the host, the container must not read from /proc/1.
-    syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
-    linux_process.rename("mydocker-init")
-    child = syscalls.fork()
-    if child == 0:
-        os.setpgid(0, 0)
-        if os.isatty(0):
-            signal.signal(signal.SIGTTOU, signal.SIG_IGN)
-            os.tcsetpgrp(0, os.getpid())
-            signal.signal(signal.SIGTTOU, signal.SIG_DFL)
-        return
-    channel.close()
-    syscalls.close_range(0, 0xFFFFFFFF)
-    for number in forwarded:
-        signal.signal(number, lambda received, _frame: _forward(child, received))
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
-    while True:
-        pid, status = os.wait()
-        if pid == child:
-            code = os.waitstatus_to_exitcode(status)
-            os._exit(128 - code if code < 0 else code)
-
-
-def _forward(child: int, number: int) -> None:
-    try:
-        os.kill(-child, number)
-    except ProcessLookupError:
-        os.kill(child, number)

@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 
 from mydocker.errors import KernelError
-from mydocker.linux import files, syscalls, trace
+from mydocker.linux import files, link, syscalls, trace
 from mydocker.sandbox.channel import Channel, die
 
 TYPE_CHECKING = False
@@ -96,6 +96,8 @@ def _helper(
         elif namespace.type != "user":
             flags |= FLAGS[namespace.type]
     syscalls.unshare(flags)
+    if flags & syscalls.CLONE_NEWNET:
+        link.set_up("lo")
     pid = syscalls.fork()  # the first child after unshare(CLONE_NEWPID): PID 1
     if pid == 0:
         trace.act_as("init")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 WAYS = ("kill", "EIO", "ENOSPC")
-ROLES = ("mydocker", "monitor", "helper", "init")
+ROLES = ("mydocker", "between", "monitor", "helper", "userns", "init", "command")
 Words = tuple[str, ...]
 SAMPLE = 4  # points of each role of each scenario
 
@@ -68,8 +68,12 @@ class RunDetached(Scenario):
     words: Words = ("run", "-d", "true")
 
 
-class RunWithVolumeAndLimits(Scenario):
-    words: Words = ("run", "--rm", "-m", "100m", "--cpu-shares", "256", "-v", "VOLUME:/v", "true")
+class RunWithEverything(Scenario):
+    words: Words = (
+        *("run", "--rm", "-t", "--init", "--userns", "auto", "--read-only", "-u", "7:8"),
+        *("-v", "VOLUME:/v", "--tmpfs", "/t", "-m", "100m", "--cpus", "0.5", "--pids-limit", "20"),
+        *("--ulimit", "nofile=100", "--sysctl", "net.ipv4.ip_forward=1", "true"),
+    )
 
     def once(self) -> None:
         volume = self.tmp_path / "volume"
@@ -129,6 +133,27 @@ class RemoveImage(Import):
         assert done.returncode == 0 or "no such image" in done.stderr, done.stderr
 
 
+class Tag(Scenario):
+    words: Words = ("tag", "busybox", "small")
+
+    def legitimate(self) -> None:
+        super().legitimate()
+        self.mydocker.run("rmi", "small")
+        assert "busybox" in self.mydocker.ok("images")
+
+
+class Repair(Scenario):
+    words: Words = ("system", "check", "--repair")
+
+    def before(self) -> None:
+        # A dead container that was to be removed, half of another, and half a layer.
+        self.mydocker.run("run", "--rm", "true", MYDOCKER_FAULT="init:30:kill")
+        self.mydocker.run("run", "--rm", "true", MYDOCKER_FAULT="mydocker:40:kill")
+        self.mydocker.run("run", "--rm", "true", MYDOCKER_FAULT="mydocker:5:kill")
+        half = self.mydocker.root / "images/tmp/half"
+        half.mkdir(parents=True)
+
+
 class Commit(Scenario):
     words: Words = ("commit", "bird", "small")
 
@@ -150,11 +175,13 @@ SCENARIOS = {
     for kind in (
         RunRm,
         RunDetached,
-        RunWithVolumeAndLimits,
+        RunWithEverything,
         Remove,
         RemoveRunning,
         Import,
         RemoveImage,
+        Tag,
+        Repair,
         Commit,
     )
 }
@@ -241,7 +268,8 @@ def test_a_stopped_command_leaves_nothing_that_is_not_put_right(
 ) -> None:
     scenario = SCENARIOS[name](mydocker, tmp_path)
     scenario.once()
-    assert sweep(scenario, points_of(count(scenario), SAMPLE, WAYS)) == []
+    failures = sweep(scenario, points_of(count(scenario), SAMPLE, WAYS))
+    assert not failures, "\n".join(failures)
 
 
 @pytest.mark.soak
@@ -256,4 +284,5 @@ def test_every_step_of_a_command_can_be_stopped(
     points = points_of(count(scenario), 0, (way,))
     record_property("points", len(points))
     print(f"{name}: {len(points)} points")
-    assert sweep(scenario, points) == []
+    failures = sweep(scenario, points)
+    assert not failures, "\n".join(failures)
