@@ -41,8 +41,8 @@ lint: $(PYTHON) ## Check style, and that imports go down only
 type: $(PYTHON) ## Check types
 	$(PYTHON) -m mypy
 
-bench: setup ## Measure mydocker beside runc, podman and docker
-	$(PYTHON) -m bench
+bench: setup ## Measure mydocker beside runc, podman and docker (BENCH=--quick)
+	$(PYTHON) -m bench $(BENCH)
 
 clean: ## Remove what set-up and the tools made in this directory
 	rm -rf .venv build dist .tox .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -11,7 +11,7 @@ export DEBIAN_FRONTEND=noninteractive
 
 checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 launcher=${LAB_BIN:-/usr/local/bin/mydocker}
-packages=(busybox-static iproute2 iptables kmod procps python3-venv strace stress util-linux)
+packages=(busybox-static hostname iproute2 iptables kmod mount procps python3-venv strace stress util-linux)
 optional=(user-mode-linux) # the cgroup v2 lane; not built for every architecture
 cd "$checkout"
 

@@ -155,20 +155,28 @@ def _names(containers: Containers) -> list[Leftover]:
 def _groups(containers: Containers, parent: str) -> list[Leftover]:
     """Groups that no container of ours has; nor one of another state root, if it has a monitor.
 
-    Such a container's group is empty for a moment when it is made and before it is removed, so
-    what seems to be left over is looked at for a second.
+    A container's group is empty for a moment when it is made and before it is removed, and so is
+    the parent of the first and the last.
     """
-    names = [name for name in cgroups.leftovers(parent) if not _in_use(containers, parent, name)]
-    deadline = time.monotonic() + 1
-    while names and time.monotonic() < deadline:
-        time.sleep(0.05)
-        there = set(cgroups.leftovers(parent))
-        names = [n for n in names if n in there and not _in_use(containers, parent, n)]
+    names = _lasting(
+        lambda: [n for n in cgroups.leftovers(parent) if not _in_use(containers, parent, n)]
+    )
     found = []
     for name in names:
         pids = " ".join(map(str, cgroups.group(parent, name).processes()))
         text = f"{parent}/{name}" + (f", with the processes {pids}" if pids else "")
         found.append(Leftover("cgroup", text, _remove_unused, containers, parent, name))
+    idle = _lasting(lambda: cgroups.idle_parents(parent))
+    return found + [Leftover("cgroup", path, cgroups.prune, parent) for path in idle]
+
+
+def _lasting(look: Callable[[], list[str]]) -> list[str]:
+    """What `look` finds each time for a second."""
+    found, deadline = look(), time.monotonic() + 1
+    while found and time.monotonic() < deadline:
+        time.sleep(0.05)
+        there = set(look())
+        found = [name for name in found if name in there]
     return found
 
 

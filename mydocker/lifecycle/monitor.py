@@ -125,7 +125,8 @@ class Monitor:
         volumes.make_sources(self.spec.mounts)
         door = pivot.Entrance(self.spec, overlay)
         init = Init(self.spec, door.enter, door.seal, descriptors, reaper=self.container.init)
-        pid, channel = namespaces.spawn(self.spec.linux, self.group.add, init, door.prepare)
+        group = self.group
+        pid, channel = namespaces.spawn(self.spec.linux, group.fork, group.add, init, door.prepare)
         undo.push(self._reap, pid)
         self._handshake(channel, stdio, pid)
         started()

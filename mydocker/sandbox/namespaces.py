@@ -39,14 +39,16 @@ FLAGS = {
 
 def spawn(
     linux: Linux,
+    fork: Callable[[], int],
     admit: Callable[[int], None],
     main: Callable[[Channel], None],
     prepare: Callable[[int], None] = lambda userns: None,
 ) -> tuple[int, Channel]:
     """Start `main(channel)` as the first process in the namespaces that `linux` lists.
 
-    `admit(0)` is called in the new process before its namespaces are made, to put it in its
-    cgroup: the cgroup namespace takes as its root the cgroup the process is in at that moment
+    `fork()` makes the new process, and in it `admit(0)` is called before its namespaces are made:
+    between them they put it in its cgroup (on v2 clone3(2) can bear it there). Before, because the
+    cgroup namespace takes as its root the cgroup that the process is in at that moment
     (cgroup_namespaces(7)). With an id mapping, `prepare(userns)` is called inside, in a mount
     namespace of the new process's own, while it still has the host root's power.
     Returns the pid as this process sees it, and our end of the channel.
@@ -54,7 +56,7 @@ def spawn(
     # When the helper ends, its child would go to the init of the host; as a subreaper we get it.
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
     ours, theirs = Channel.pair()
-    helper = syscalls.fork()
+    helper = fork()
     if helper == 0:
         ours.close()
         try:

@@ -355,3 +355,19 @@ def test_all_of_it_at_once_and_by_two(mydocker: Mydocker) -> None:
 
 def test_without_any_state_it_is_clean(mydocker: Mydocker, tmp_path: Path) -> None:
     assert mydocker.ok("--root", f"{tmp_path}/none", "system", "check").startswith("clean")
+
+
+def test_a_cgroup_parent_whose_last_group_was_just_removed(mydocker: Mydocker) -> None:
+    parent = f"{mydocker.cgroup_parent}-idle"
+    group = cgroups.group(parent, "one")
+    group.create(Resources())
+    for directory in group.directories():
+        os.rmdir(directory)  # as if a mydocker had been killed before it removed the parent
+    check = ("--cgroup-parent", parent, "system", "check")
+    found = mydocker.run(*check)
+    assert found.returncode == 1
+    assert set(found.stdout.splitlines()) == {
+        f"cgroup: {path}" for path in cgroups.idle_parents(parent)
+    }
+    assert mydocker.run(*check, "--repair").returncode == 0
+    assert mydocker.run(*check).returncode == 0
