@@ -11,7 +11,10 @@ export DEBIAN_FRONTEND=noninteractive
 
 checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 launcher=${LAB_BIN:-/usr/local/bin/mydocker}
-packages=(busybox-static hostname iproute2 iptables kmod mount procps python3-venv strace stress util-linux)
+packages=(
+    busybox-static bzip2 hostname iproute2 iptables kmod mount procps python3-venv strace stress
+    util-linux xz-utils zstd
+)
 optional=(user-mode-linux) # the cgroup v2 lane; not built for every architecture
 cd "$checkout"
 
