@@ -114,6 +114,11 @@ def _syscall(name: str, obj: str, *args: Any) -> int:
     return _checked(name, obj, _libc.syscall(ctypes.c_long(_NUMBERS[name]), *words))
 
 
+def _words(*values: int) -> Any:
+    """A struct of 64-bit words. (Not a ctypes.Structure: Python 3.14 imports much for one.)"""
+    return (ctypes.c_uint64 * len(values))(*values)
+
+
 def _bytes(text: str | None) -> bytes | None:
     return None if text is None else os.fsencode(text)
 
@@ -193,17 +198,13 @@ def fsmount(fd: int) -> int:
     return step("fsmount", (fd,), lambda number: _syscall("fsmount", "", number, 1, 0))
 
 
-class _MountAttr(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_uint64) for name in ("attr_set", "attr_clr", "propagation", "fd")]
-
-
 def mount_setattr(fd: int, attr_set: int, userns_fd: int = 0, flags: int = 0) -> None:
     """mount_setattr(2): set MOUNT_ATTR_ flags of the mount `fd`; flags may be AT_RECURSIVE."""
     step("mount_setattr", (fd, attr_set, userns_fd, flags), _mount_setattr)
 
 
 def _mount_setattr(fd: int, attr_set: int, userns_fd: int, flags: int) -> None:
-    attr = _MountAttr(attr_set=attr_set, fd=userns_fd)
+    attr = _words(attr_set, 0, 0, userns_fd)  # struct mount_attr: set, clear, propagation, userns
     size = ctypes.sizeof(attr)
     _syscall("mount_setattr", "", fd, b"", flags | AT_EMPTY_PATH, ctypes.byref(attr), size)
 
@@ -277,13 +278,6 @@ def fchdir(fd: int) -> None:
     act("fchdir", os.fchdir, fd)
 
 
-class _CloneArgs(ctypes.Structure):
-    _names = (
-        "flags pidfd child_tid parent_tid exit_signal stack stack_size tls set_tid n_tid cgroup"
-    )
-    _fields_ = [(name, ctypes.c_uint64) for name in _names.split()]
-
-
 CLONE_INTO_CGROUP = 0x200000000
 
 
@@ -302,7 +296,9 @@ def _fork_into(flags: int, directory: str) -> int:
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise KernelError.of(error, "clone3", directory) from None
-    args = _CloneArgs(flags=flags, exit_signal=17, cgroup=fd)
+    # struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls,
+    # set_tid, set_tid_size, cgroup
+    args = _words(flags, 0, 0, 0, 17, 0, 0, 0, 0, 0, fd)
     python = ctypes.PyDLL(None, use_errno=True)  # unlike CDLL, it keeps the interpreter's lock
     python.syscall.restype = ctypes.c_long
     words = (ctypes.c_long(435), ctypes.byref(args), ctypes.c_size_t(ctypes.sizeof(args)))
@@ -341,10 +337,6 @@ def set_name(name: str) -> None:
     step("prctl", (PR_SET_NAME, name), lambda option, text: _libc.prctl(option, os.fsencode(text)))
 
 
-class _CapHeader(ctypes.Structure):
-    _fields_ = [("version", ctypes.c_uint32), ("pid", ctypes.c_int)]
-
-
 _CAPABILITY_VERSION_3 = 0x20080522
 
 
@@ -357,14 +349,14 @@ def _capset(*masks: int) -> None:
     low = [mask & 0xFFFFFFFF for mask in masks]
     high = [mask >> 32 for mask in masks]
     data = (ctypes.c_uint32 * 6)(*low, *high)
-    header = _CapHeader(_CAPABILITY_VERSION_3, 0)
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)  # 0: this process
     _syscall("capset", "", ctypes.byref(header), data)
 
 
 def capget() -> tuple[int, int, int]:
     """capget(2): (effective, permitted, inheritable) of this process, as masks."""
     data = (ctypes.c_uint32 * 6)()
-    header = _CapHeader(_CAPABILITY_VERSION_3, 0)
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)  # 0: this process
     _syscall("capget", "", ctypes.byref(header), data)
     return data[0] | data[3] << 32, data[1] | data[4] << 32, data[2] | data[5] << 32
 
@@ -390,13 +382,9 @@ def _close_range(first: int, last: int, flags: int) -> None:
     _syscall("close_range", "", first, last, flags)
 
 
-class _OpenHow(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_uint64) for name in ("flags", "mode", "resolve")]
-
-
 def openat2(dirfd: int, path: str, flags: int, mode: int = 0, resolve: int = 0) -> int:
     """openat2(2): open with rules on how the path is resolved, such as RESOLVE_IN_ROOT."""
-    how = _OpenHow(flags=flags | os.O_CLOEXEC, mode=mode, resolve=resolve)
+    how = _words(flags | os.O_CLOEXEC, mode, resolve)  # struct open_how
     size = ctypes.sizeof(how)
     return _syscall("openat2", path, dirfd, _bytes(path), ctypes.byref(how), size)
 

@@ -84,7 +84,7 @@ class _Stream:
             data, self.input = self.input, b""
             try:
                 piece = self.one.decompress(data, CHUNK)
-            except (OSError, ValueError, EOFError, _lzma_error()) as error:
+            except _errors() as error:
                 raise Error(self.kind, "the archive", f"is damaged: {error}") from None
             if piece:
                 return piece
@@ -96,11 +96,13 @@ class _Stream:
             rest = _read(self.stream)
 
 
-def _lzma_error() -> type[Exception]:
+def _errors() -> tuple[type[Exception], ...]:
+    """What decompressors raise; two of the modules, if they are in use, have an error of theirs."""
     import sys
 
-    lzma = sys.modules.get("lzma")
-    return lzma.LZMAError if lzma else OSError
+    names = {"lzma": "LZMAError", "compression.zstd": "ZstdError"}
+    own = [getattr(sys.modules[name], names[name]) for name in names if name in sys.modules]
+    return (OSError, ValueError, EOFError, *own)
 
 
 def _decompressor(kind: str) -> Decompressor:
