@@ -43,17 +43,21 @@ class Healthcheck(Struct):
     retries: int = 3
 
 
-class Health(Struct):
-    """What was answered: `starting`, `healthy`, `unhealthy`, or empty where nobody asks; how many
-    failures there were in a row; and the last answers (start, end, exitCode, output)."""
+class Answer(Struct):
+    """What one health check said: when it began and ended, its exit code, what it wrote."""
 
-    status: str = ""
-    failing_streak: int = 0
-    log: list[dict[str, Any]] = []
+    start: str = ""
+    end: str = ""
+    exit_code: int = 0
+    output: str = ""
 
 
 class Container(Struct):
-    """What is known of one container. Times are RFC 3339 in UTC, empty while they have not come."""
+    """What is known of one container. Times are RFC 3339 in UTC, empty while they have not come.
+
+    `health` is `starting`, `healthy`, `unhealthy`, or empty where nobody asks; `health_streak`
+    how many checks have failed in a row; `health_log` holds the last answers.
+    """
 
     id: str
     name: str
@@ -85,14 +89,16 @@ class Container(Struct):
     restart_count: int = 0
     restart_asked: bool = False
     healthcheck: Healthcheck = Healthcheck()
-    health: Health = Health()
+    health: str = ""
+    health_streak: int = 0
+    health_log: list[Answer] = []
     cgroup_parent: str = "/mydocker"
     labels: dict[str, str] = {}
     directory: str = ""
 
     @classmethod
     def nested(cls) -> dict[str, Any]:
-        return {"healthcheck": Healthcheck, "health": Health}
+        return {"healthcheck": Healthcheck, "health_log": [Answer]}
 
     @property
     def short_id(self) -> str:
@@ -172,7 +178,7 @@ class Container(Struct):
             value, kind = getattr(self, name), type(getattr(Container, name, ""))
             inside = value if isinstance(value, list) else []
             inside = [*value.values()] if isinstance(value, dict) else inside
-            if type(value) is not kind or not all(isinstance(item, str) for item in inside):
+            if type(value) is not kind or not all(isinstance(i, (str, Answer)) for i in inside):
                 return False
         return self.status in state.STATES
 

@@ -208,6 +208,13 @@ class Containers:
 
     def find(self, word: str) -> Container:
         """By name, by id, or by a prefix of an id that only one has."""
+        try:
+            return self._find(word)
+        except NotFound:  # also one that goes at this moment
+            hint = "mydocker ps -a lists them"
+            raise NotFound("container", word, "no such container", hint=hint) from None
+
+    def _find(self, word: str) -> Container:
         owner = self.owner(word) if "/" not in word else ""
         if owner and os.path.isdir(f"{self.directory}/{owner}"):
             return self.load(owner)
@@ -215,7 +222,7 @@ class Containers:
         if len(hits) > 1:
             raise Usage("container", word, f"fits {len(hits)} containers", hint="give more digits")
         if not hits:
-            raise NotFound("container", word, "no such container", hint="mydocker ps -a lists them")
+            raise NotFound("container", word)
         return self.load(hits[0])
 
 

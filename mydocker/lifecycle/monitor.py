@@ -143,6 +143,7 @@ class Monitor:
         mappings = self.spec.linux.uid_mappings
         descriptors = stdio.open(owner=mappings[0].host_id if mappings else 0)
         undo.push(stdio.close)
+        stdio.listen(self.container.directory)
         overlay = Overlay.in_directory(self.container.layers, self.container.directory)
         overlay.create()
         volumes.make_sources(self.spec.mounts)
@@ -160,6 +161,7 @@ class Monitor:
         _, status = os.waitpid(pid, 0)
         oom_killed = self.group.oom_kills() > 0
         self._finish(process.exit_code(status), log.trouble, oom_killed)
+        stdio.farewell(self.container.exit_code)
 
     def _handshake(self, channel: Channel, stdio: Stdio, pid: int) -> None:
         """Let PID 1 build its world, record it as running, and let it execute."""
@@ -216,7 +218,7 @@ class Monitor:
             woken = signal.sigtimedwait((*ENDING, WAKE) if foreground else (WAKE,), left)
             self.container = self.containers.load(self.container.id)
             if woken and woken.si_signo != WAKE:
-                _end(woken.si_signo, None)
+                Heard().end(woken.si_signo)
         return False
 
     def _reap(self, pid: int) -> None:
@@ -236,24 +238,27 @@ class Heard:
     """Inside a `with` the signals that ask to end are heard: those that nobody has a handler for,
     such as the container's (`--sig-proxy`), end what is going on, with all that belongs to it."""
 
+    def __init__(self, what: str = "run", why: str = "the container was ended with mydocker"):
+        self._what = what
+        self._why = why
+
     def __enter__(self) -> None:
         for number in ENDING:
             if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
-                signal.signal(number, _end)
+                signal.signal(number, self.end)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
 
     def __exit__(self, *_: object) -> None:
         hold_signals()
 
+    def end(self, number: int, _frame: object = None) -> None:
+        """Raise the Error that such a signal is."""
+        hold_signals()
+        raise Error(self._what, signal.Signals(number).name, self._why, code=128 + number)
+
 
 def _nothing() -> None:
     pass
-
-
-def _end(number: int, _frame: object) -> None:
-    hold_signals()
-    name = signal.Signals(number).name
-    raise Error("run", name, "the container was ended with mydocker", code=128 + number)
 
 
 def explain_not_found(error: Error, word: str, image: str) -> Error:
