@@ -19,6 +19,17 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "run": "run a command in a new container",
+    "create": "make a new container and do not start it",
+    "start": "start containers that were created or have ended",
+    "restart": "stop containers and start them again",
+    "stop": "ask containers to end, and kill those that do not",
+    "kill": "send containers a signal",
+    "pause": "stop all processes of containers where they are",
+    "unpause": "let the processes of paused containers go on",
+    "attach": "watch a container that runs, and type to it",
+    "wait": "wait for the end of containers, and print their exit codes",
+    "rename": "give a container another name",
+    "update": "change limits of containers",
     "ps": "list containers",
     "logs": "show what a container wrote",
     "rm": "remove containers",
@@ -33,7 +44,7 @@ COMMANDS = {
 }
 """Every command and its one line in the help; the module is cli/<name>.py (import_ for import)."""
 
-ENTERS_CONTAINER = ("run",)
+ENTERS_CONTAINER = ("run", "start", "restart")
 """Commands with a process that enters a container: they run from a protected executable."""
 
 HELP = """\

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
-from mydocker.cli import Globals, report
+from mydocker.cli import Globals
+from mydocker.cli.each import for_each
 from mydocker.cli.flags import Command, Flag
-from mydocker.errors import Error
 from mydocker.lifecycle import remove
 from mydocker.lifecycle.containers import Containers
 
@@ -14,7 +12,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-FLAGS = [Flag("-f --force", "bool", "also one that is running: it is killed first")]
+FLAGS = [
+    Flag("-f --force", "bool", "also one that is running: it is killed first"),
+    Flag("-v --volumes", "bool", "also the volumes without a name that were made for it"),
+]
 
 
 def run(values: dict[str, Any], words: list[str]) -> int:
@@ -22,20 +23,6 @@ def run(values: dict[str, Any], words: list[str]) -> int:
     return for_each(
         words, lambda word: remove.remove(Containers(Globals.root), word, values["force"])
     )
-
-
-def for_each(words: list[str], act: Any) -> int:
-    """Call `act` for each word and print the word, as Docker does; an error is told, not final."""
-    code = 0
-    for word in words:
-        try:
-            act(word)
-            print(word)
-        except Error as error:
-            sys.stdout.flush()
-            report(error)
-            code = 1
-    return code
 
 
 COMMAND = Command(run, "[OPTIONS] CONTAINER...", "Remove containers.", FLAGS, least=1)

@@ -22,6 +22,7 @@ FLAGS = [
     Flag("-i --interactive", "bool", "let the container read from stdin"),
     Flag("-t --tty", "bool", "give the container a terminal"),
     Flag("--rm", "bool", "remove the container when it ends"),
+    Flag("--restart", "value", "start it again: no, on-failure[:N], always, …", metavar="POLICY"),
     Flag("--name -name", "value", "a name for the container"),
     Flag("--image", "value", "the image, when the first word is the command"),
     Flag("-e --env", "list", "set a variable", metavar="NAME[=VALUE]"),
@@ -103,13 +104,13 @@ def resources(values: dict[str, Any]) -> Resources:
     found: dict[str, Any] = {
         name: read(values[name], _flag(name))
         for name, read in readers.items()
-        if values[name] is not None
+        if values.get(name) is not None
     }
     if values["cpus"] is not None:
         found["cpu_quota"], found["cpu_period"] = sizes.parse_cpus(values["cpus"])
     for kind in ("read_bps", "write_bps", "read_iops", "write_iops"):
         name = f"device_{kind}"
-        found[kind] = [sizes.parse_device_rate(text, _flag(name)) for text in values[name]]
+        found[kind] = [sizes.parse_device_rate(text, _flag(name)) for text in values.get(name, ())]
     return Resources(**found)
 
 

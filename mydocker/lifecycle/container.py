@@ -6,8 +6,9 @@ its start time and the boot's id, and repair.py compares it with /proc before an
 
 Where the records are kept is containers.py.
 
-Invariant: a reader sees a record whole, before or after a change (files.write_whole); and only
-`become` changes its state.
+Invariant: a reader sees a record whole, before or after a change (files.write_whole); only `become`
+changes its state, along the ways of state.py; and who changes it holds its lock from the reading to
+the writing (`Containers.changing`), the monitor no less than a command.
 """
 
 from __future__ import annotations
@@ -15,20 +16,15 @@ from __future__ import annotations
 import json
 import os
 
-from mydocker.errors import Conflict, Corrupt, KernelError, NotFound
+from mydocker.errors import Corrupt, KernelError, NotFound
+from mydocker.lifecycle import state
 from mydocker.linux import files, process
 from mydocker.linux.lock import DirectoryLock, Lock
 from mydocker.spec import Spec, Struct
 
-TRANSITIONS = {
-    "created": ("running", "exited", "dead"),
-    "running": ("paused", "restarting", "exited", "dead"),
-    "paused": ("running", "exited", "dead"),
-    "restarting": ("running", "exited", "dead"),
-    "exited": ("running", "restarting", "dead"),
-    "dead": (),
-}
-"""Every state, and the states that may follow it."""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 LOST = 137
 """The exit code of a container whose end nobody saw: it was killed with its monitor."""
@@ -36,8 +32,32 @@ LOST = 137
 ASIDE = "mydocker system check --repair moves it aside"
 
 
+class Healthcheck(Struct):
+    """How a container's health is asked for. `test` has Docker's form: CMD and words, CMD-SHELL and
+    a line for the shell, or nothing; times are in nanoseconds."""
+
+    test: list[str] = []
+    interval: int = 30 * 10**9
+    timeout: int = 30 * 10**9
+    start_period: int = 0
+    retries: int = 3
+
+
+class Answer(Struct):
+    """What one health check said: when it began and ended, its exit code, what it wrote."""
+
+    start: str = ""
+    end: str = ""
+    exit_code: int = 0
+    output: str = ""
+
+
 class Container(Struct):
-    """What is known of one container. Times are RFC 3339 in UTC, empty while they have not come."""
+    """What is known of one container. Times are RFC 3339 in UTC, empty while they have not come.
+
+    `health` is `starting`, `healthy`, `unhealthy`, or empty where nobody asks; `health_streak`
+    how many checks have failed in a row; `health_log` holds the last answers.
+    """
 
     id: str
     name: str
@@ -63,9 +83,22 @@ class Container(Struct):
     init: bool = False
     stop_signal: str = "SIGTERM"
     stop_timeout: int = 10
+    stopped_by_hand: bool = False
+    restart_policy: str = "no"
+    restart_most: int = 0
+    restart_count: int = 0
+    restart_asked: bool = False
+    healthcheck: Healthcheck = Healthcheck()
+    health: str = ""
+    health_streak: int = 0
+    health_log: list[Answer] = []
     cgroup_parent: str = "/mydocker"
     labels: dict[str, str] = {}
     directory: str = ""
+
+    @classmethod
+    def nested(cls) -> dict[str, Any]:
+        return {"healthcheck": Healthcheck, "health_log": [Answer]}
 
     @property
     def short_id(self) -> str:
@@ -91,15 +124,17 @@ class Container(Struct):
 
     def settled(self) -> bool:
         """Whether the record tells the truth: repair.py puts right what does not."""
-        claims = self.status in ("running", "paused", "restarting") or self.unfinished()
+        claims = self.status in state.UP or self.unfinished()
         if not claims and not (self.auto_remove and self.status == "exited"):
             return True
         return self.monitored()
 
     def lose(self) -> None:
         """Its monitor is gone, and with it the container: end a record that claims otherwise."""
-        if self.status != "exited":
-            self.exit_code, self.pid, self.finished_at = LOST, 0, now()
+        if self.status not in ("exited", "dead"):
+            if self.status != "restarting":  # or it has ended before, and that was seen
+                self.exit_code, self.finished_at = LOST, now()
+            self.pid = 0
             self.error = "its monitor was killed, or the machine went down"
             self.become("exited")
 
@@ -109,9 +144,8 @@ class Container(Struct):
         self.boot_id = process.boot_id()
 
     def become(self, status: str) -> None:
-        """Change the state: the one place that allows or refuses a transition."""
-        if status not in TRANSITIONS[self.status]:
-            raise Conflict("container", self.name, f"is {self.status}, cannot become {status}")
+        """Change the state, by a way that state.py knows."""
+        state.check(self.name, self.status, status)
         self.status = status
 
     def save(self, directory: str = "") -> None:
@@ -144,9 +178,9 @@ class Container(Struct):
             value, kind = getattr(self, name), type(getattr(Container, name, ""))
             inside = value if isinstance(value, list) else []
             inside = [*value.values()] if isinstance(value, dict) else inside
-            if type(value) is not kind or not all(isinstance(item, str) for item in inside):
+            if type(value) is not kind or not all(isinstance(i, (str, Answer)) for i in inside):
                 return False
-        return self.status in TRANSITIONS
+        return self.status in state.STATES
 
 
 def load_json(path: str) -> dict[str, object]:

@@ -22,6 +22,7 @@ import json
 import os
 
 from mydocker.errors import Conflict, Corrupt, Error, KernelError, NotFound, Usage
+from mydocker.lifecycle import events, state
 from mydocker.lifecycle.container import ASIDE, Container, load_json
 from mydocker.linux import files
 from mydocker.linux.cleanup import Cleanup
@@ -71,6 +72,7 @@ class Containers:
                 self.take_name(container)
                 files.rename(new, container.directory)
                 undo.keep()
+        events.container(self.root, "create", container)
 
     def discard(self, container: Container) -> None:
         """Remove the container's directory and give its name back; who comes second has no work."""
@@ -79,6 +81,22 @@ class Containers:
             files.refuse_mounts(container.directory)
             if files.rename(container.directory, aside, missing_ok=True):
                 self._clear(container.id + REMOVED)
+                events.container(self.root, "destroy", container)
+
+    def rename(self, container: Container, old: str) -> None:
+        """Write a record that has a new name, which is taken for it; then free the old one."""
+        with self._busy():
+            self.take_name(container)
+            try:
+                container.save()
+            except BaseException:
+                self.give_back(container.name, container.id)
+                raise
+            self.give_back(old, container.id)
+
+    def changing(self, container: Container) -> Change:
+        """Read the record anew, change and write it inside a `with`, with nobody in between."""
+        return Change(self, container)
 
     def sweep(self) -> None:
         """Clear away what a crash left half-way, unless others are at work just now."""
@@ -120,6 +138,8 @@ class Containers:
                 if error.errno != 17:  # EEXIST
                     raise
             owner = self.owner(name)
+            if owner == container.id:  # a `rename` of it was killed half-way
+                return
             if owner and self.exists(owner):
                 break
             self.give_back(name, owner)  # left by a crash
@@ -188,6 +208,13 @@ class Containers:
 
     def find(self, word: str) -> Container:
         """By name, by id, or by a prefix of an id that only one has."""
+        try:
+            return self._find(word)
+        except NotFound:  # also one that goes at this moment
+            hint = "mydocker ps -a lists them"
+            raise NotFound("container", word, "no such container", hint=hint) from None
+
+    def _find(self, word: str) -> Container:
         owner = self.owner(word) if "/" not in word else ""
         if owner and os.path.isdir(f"{self.directory}/{owner}"):
             return self.load(owner)
@@ -195,8 +222,55 @@ class Containers:
         if len(hits) > 1:
             raise Usage("container", word, f"fits {len(hits)} containers", hint="give more digits")
         if not hits:
-            raise NotFound("container", word, "no such container", hint="mydocker ps -a lists them")
+            raise NotFound("container", word)
         return self.load(hits[0])
+
+
+class Change:
+    """One change of a record under its lock; the event of a change of state is told with it."""
+
+    def __init__(self, containers: Containers, container: Container) -> None:
+        self._containers = containers
+        self._known = container
+        self._lock = container.lock()
+        self._before = ""
+
+    def __enter__(self) -> Container:
+        """The record as it is now; NotFound if it is gone."""
+        try:
+            self._lock.__enter__()
+        except KernelError as error:
+            if error.errno != 2:
+                raise
+            raise self._gone() from None
+        try:
+            self._container = self._containers.load(self._known.id)
+        except NotFound:
+            self._lock.__exit__()
+            raise self._gone() from None
+        except BaseException:
+            self._lock.__exit__()
+            raise
+        self._before = self._container.status
+        return self._container
+
+    def _gone(self) -> NotFound:
+        return NotFound("container", self._known.name, "no such container")
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        try:
+            if error is None:
+                self._container.save()
+                self._tell()
+        finally:
+            self._lock.__exit__()
+
+    def _tell(self) -> None:
+        container = self._container
+        action = state.TRANSITIONS.get((self._before, container.status))
+        if action:
+            more = {"exitCode": str(container.exit_code)} if action == "die" else {}
+            events.container(self._containers.root, action, container, **more)
 
 
 def _listing(directory: str) -> list[str]:

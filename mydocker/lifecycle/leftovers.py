@@ -148,8 +148,16 @@ def _names(containers: Containers) -> list[Leftover]:
     return [
         Leftover("name", name, containers.give_back, name, owner)
         for name, owner in containers.names()
-        if not containers.exists(owner)
+        if not containers.exists(owner) or _another_name(containers, owner) not in ("", name)
     ]
+
+
+def _another_name(containers: Containers, owner: str) -> str:
+    """The name in the record of a container; empty if it cannot be read."""
+    try:
+        return containers.load(owner).name
+    except Error:
+        return ""
 
 
 def _groups(containers: Containers, parent: str) -> list[Leftover]:

@@ -3,7 +3,8 @@
 It has the containerd-shim's place in the picture of the layers. `run` in the foreground is its own
 monitor; `run -d` leaves one behind, which has let go of the terminal and of its parent (daemon(7)).
 It makes the cgroup, starts the first process, carries its output, waits, writes down how it ended,
-and takes away what it made, in the opposite order.
+and takes away what it made, in the opposite order; and then once more, if the container is to start
+again (`restart`, or a restart policy).
 
 Invariant: whatever fails half-way, and however the container ends, nothing of it is left on the
 host but its record and its files. The container cannot outlive its monitor: the kernel kills its
@@ -13,17 +14,20 @@ A signal that asks to end must not come between two steps, so such signals are h
 (sigprocmask(2)), except while the container runs in front of the user: then they go to it, or end
 it. What is held back waits: a Ctrl-C during the start reaches the container when there is one. In
 the background they are held back for good: a container is signalled by itself (`stop`, `kill`).
+One more is always held back, WAKE: it says to a monitor that waits between two lives to look at the
+record, which somebody has changed.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import time
 
 from mydocker import cgroups
 from mydocker.errors import NOT_FOUND, Conflict, Error, as_error
 from mydocker.lifecycle.container import Container, now
-from mydocker.lifecycle.containers import Containers
+from mydocker.lifecycle.containers import Change, Containers
 from mydocker.lifecycle.logs import Log
 from mydocker.lifecycle.stdio import Foreground, Stdio
 from mydocker.linux import process
@@ -38,74 +42,93 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mydocker.lifecycle.restart import Backoff
     from mydocker.spec import Spec
 
 ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 """The signals that ask a process to end, and that are held back."""
 
+WAKE = signal.SIGRTMIN
+"""The signal that ends a monitor's pause between two lives."""
+
 
 def hold_signals() -> None:
     """Hold back the signals that ask to end; children inherit that, until they execute."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    signal.pthread_sigmask(signal.SIG_BLOCK, (*ENDING, WAKE))
 
 
 class Monitor:
-    """Runs one container once."""
+    """Runs one container: once, or as often as its restart policy wants."""
 
     def __init__(self, containers: Containers, container: Container, spec: Spec) -> None:
         self.containers = containers
         self.container = container
         self.spec = spec
         self.group = cgroups.group(container.cgroup_parent, container.id)
+        self._backoff: Backoff | None = None
+        self._began = self._pause = 0.0  # time.monotonic() of the last start; seconds
 
     def run(self, stdio: Stdio, started: Callable[[], None], sig_proxy: bool = False) -> int:
-        """Start the container, stay until it has ended, and return its exit code.
+        """Start the container, stay until it has ended for good, and return its exit code.
 
         `started()` is called when the user's command runs. Whatever fails is raised as one Error,
         after it has been written in the record: with the container's own exit code, if that had
         come to its end and only the taking away failed.
         """
-        container = self.container
-        if container.monitor_pid != os.getpid():
+        if self.container.monitor_pid != os.getpid():
             self._take_over()
         try:
-            with Cleanup() as undo:
-                self._run(undo, stdio, started, sig_proxy)
-            if container.auto_remove:
-                self.containers.discard(container)
+            self._live(stdio, started, sig_proxy)
+            while self._again(stdio.foreground):
+                self.spec = self.container.spec()  # `update` may have changed its limits
+                try:
+                    self._live(stdio, _nothing, sig_proxy)
+                except Stopped:
+                    self.container = self.containers.load(self.container.id)
+            if self.container.auto_remove:
+                self.containers.discard(self.container)
         except BaseException as error:
             told = self.failed(error)
             raise told from told.__cause__
-        return container.exit_code
+        return self.container.exit_code
+
+    def _live(self, stdio: Stdio, started: Callable[[], None], sig_proxy: bool) -> None:
+        with Cleanup() as undo:
+            self._run(undo, stdio, started, sig_proxy)
+
+    def change(self) -> Change:
+        """One change of the record, which is read anew: commands change it too."""
+        return self.containers.changing(self.container)
 
     def _take_over(self) -> None:
         """Become the process that answers for the container, in the place of the one that made us.
 
         If that was killed a moment ago, others may have seen nobody there, and ended the record.
         """
-        container = self.container
-        with container.lock():
-            if self.containers.load(container.id).status != container.status:
+        with self.change() as container:
+            if container.status != self.container.status:
                 raise Conflict("run", container.name, "was given up, its maker was killed")
             container.watched_by(os.getpid())
-            container.save()
+        self.container = container
 
     def failed(self, error: BaseException) -> Error:
         """The error as ours, written down as far as that can be done."""
-        container, told = self.container, as_error(error, "run")
+        told = as_error(error, "run")
         try:
-            if container.status == "exited":
-                told.code = container.exit_code
-                container.error = str(told)
-                container.save()
+            if self.container.status in ("exited", "restarting"):
+                with self.change() as self.container:
+                    told.code = self.container.exit_code
+                    self.container.error = str(told)
+                    if self.container.status == "restarting":
+                        self.container.become("exited")
             else:
-                self._finish(told.code, str(told))
+                self._finish(told.code, str(told), final=True)
         except Error as failed:
             told.add_note(f"and then: {failed}")
-        if container.auto_remove:
+        if self.container.auto_remove:
             try:
                 self.group.remove()  # or the record stays: nothing else knows of the group
-                self.containers.discard(container)
+                self.containers.discard(self.container)
             except Error as failed:
                 told.add_note(f"and then: {failed}")
         return told
@@ -120,6 +143,7 @@ class Monitor:
         mappings = self.spec.linux.uid_mappings
         descriptors = stdio.open(owner=mappings[0].host_id if mappings else 0)
         undo.push(stdio.close)
+        stdio.listen(self.container.directory)
         overlay = Overlay.in_directory(self.container.layers, self.container.directory)
         overlay.create()
         volumes.make_sources(self.spec.mounts)
@@ -136,8 +160,9 @@ class Monitor:
         else:
             stdio.pump(pid, log)
         _, status = os.waitpid(pid, 0)
-        self.container.oom_killed = self.group.oom_kills() > 0
-        self._finish(process.exit_code(status), log.trouble)
+        oom_killed = self.group.oom_kills() > 0
+        self._finish(process.exit_code(status), log.trouble, oom_killed)
+        stdio.farewell(self.container.exit_code)
 
     def _handshake(self, channel: Channel, stdio: Stdio, pid: int) -> None:
         """Let PID 1 build its world, record it as running, and let it execute."""
@@ -145,23 +170,57 @@ class Monitor:
         if self.spec.process.terminal:
             stdio.console(channel.expect("console")["fd"])
         channel.expect("ready")
-        container = self.container
-        container.pid, container.pid_started = pid, process.start_time(pid)
-        container.started_at, container.finished_at = now(), ""
-        container.become("running")
-        container.save()
+        with self.change() as container:
+            if container.status == "exited":
+                raise Stopped("run", container.name, "was stopped before it was started again")
+            container.pid, container.pid_started = pid, process.start_time(pid)
+            container.started_at, container.finished_at = now(), ""
+            container.oom_killed, container.restart_asked = False, False
+            container.become("running")
+        self.container = container
+        self._began = time.monotonic()
         channel.send("exec")
         channel.receive()  # closed by a successful execve; an error is raised here
         channel.close()
         stdio.started()
 
-    def _finish(self, code: int, error: str = "") -> None:
-        """Write down how it ended."""
-        container = self.container
-        container.exit_code, container.error, container.finished_at = code, error, now()
-        container.pid = 0
-        container.become("exited")
-        container.save()
+    def _finish(self, code: int, error: str = "", oom: bool = False, final: bool = False) -> None:
+        """Write down how it ended, and whether this was its last life."""
+        with self.change() as container:
+            container.exit_code, container.error, container.finished_at = code, error, now()
+            container.pid, container.oom_killed = 0, oom
+            again = not final and self._wanted_again(container)
+            container.become("restarting" if again else "exited")
+        self.container = container
+
+    def _wanted_again(self, container: Container) -> bool:
+        if container.restart_asked:  # by `restart`
+            self._pause = 0.0
+            return True
+        if container.restart_policy == "no" or container.stopped_by_hand:
+            return False
+        from mydocker.lifecycle import restart
+
+        done, most = container.restart_count, container.restart_most
+        if not restart.wanted(container.restart_policy, most, done, container.exit_code):
+            return False
+        self._backoff = self._backoff or restart.Backoff()
+        self._pause = self._backoff.after(time.monotonic() - self._began)
+        container.restart_count += 1
+        return True
+
+    def _again(self, foreground: bool) -> bool:
+        """Wait for the container's next life; False if this was the last one."""
+        deadline = time.monotonic() + self._pause
+        while self.container.status == "restarting":
+            left = deadline - time.monotonic()
+            if left <= 0 or self.container.restart_asked:
+                return True
+            woken = signal.sigtimedwait((*ENDING, WAKE) if foreground else (WAKE,), left)
+            self.container = self.containers.load(self.container.id)
+            if woken and woken.si_signo != WAKE:
+                Heard().end(woken.si_signo)
+        return False
 
     def _reap(self, pid: int) -> None:
         """End the first process if it still lives, and with it all others of its namespace."""
@@ -172,24 +231,35 @@ class Monitor:
             pass
 
 
+class Stopped(Error):
+    """Somebody has stopped the container while it was on its way into its next life."""
+
+
 class Heard:
     """Inside a `with` the signals that ask to end are heard: those that nobody has a handler for,
     such as the container's (`--sig-proxy`), end what is going on, with all that belongs to it."""
 
+    def __init__(self, what: str = "run", why: str = "the container was ended with mydocker"):
+        self._what = what
+        self._why = why
+
     def __enter__(self) -> None:
         for number in ENDING:
             if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
-                signal.signal(number, _end)
+                signal.signal(number, self.end)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
 
     def __exit__(self, *_: object) -> None:
         hold_signals()
 
+    def end(self, number: int, _frame: object = None) -> None:
+        """Raise the Error that such a signal is."""
+        hold_signals()
+        raise Error(self._what, signal.Signals(number).name, self._why, code=128 + number)
 
-def _end(number: int, _frame: object) -> None:
-    hold_signals()
-    name = signal.Signals(number).name
-    raise Error("run", name, "the container was ended with mydocker", code=128 + number)
+
+def _nothing() -> None:
+    pass
 
 
 def explain_not_found(error: Error, word: str, image: str) -> Error:

@@ -41,6 +41,7 @@ class Options(Struct):
     tty: bool = False
     interactive: bool = False
     rm: bool = False
+    restart: str | None = None
     init: bool = False
     cidfile: str | None = None
     sig_proxy: bool = True

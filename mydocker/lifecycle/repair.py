@@ -15,6 +15,7 @@ import os
 
 from mydocker import cgroups
 from mydocker.errors import Error, KernelError, NotFound
+from mydocker.lifecycle import events
 from mydocker.lifecycle.container import Container
 from mydocker.lifecycle.containers import Containers
 
@@ -51,8 +52,19 @@ def _put_right(containers: Containers, container: Container) -> Container | None
     if container.auto_remove:
         containers.discard(container)
         return None
+    seen = container.status == "restarting"
     container.lose()
     container.save()
+    if not seen:
+        events.container(containers.root, "die", container, exitCode=str(container.exit_code))
+    return container
+
+
+def real(containers: Containers, word: str) -> Container:
+    """The container of that name or id as it really is; NotFound if there is none."""
+    container = put_right(containers, containers.find(word))
+    if container is None:
+        raise NotFound("container", word, "no such container", hint="mydocker ps -a lists them")
     return container
 
 

@@ -37,20 +37,41 @@ def run(root: str, asked: Options) -> int:
         container, spec = describe(containers, asked, image)
         monitor = Monitor(containers, container, spec)
         hold_signals()
+        container.watched_by(os.getpid())
         create(containers, container, spec, asked)
     stdio = Stdio(asked.tty, asked.interactive, foreground=not asked.detach)
     try:
-        if not asked.detach:
-            return monitor.run(stdio, started=lambda: None, sig_proxy=asked.sig_proxy)
+        code = launch(monitor, stdio, asked.sig_proxy)
+    except Error as error:
+        raise explain_not_found(error, implicit, DEFAULT_IMAGE) from None
+    if asked.detach:
+        print(container.id)
+    return code
+
+
+def launch(monitor: Monitor, stdio: Stdio, sig_proxy: bool = True) -> int:
+    """Be the container's monitor and return its exit code, or leave one behind and return 0."""
+    try:
+        if stdio.foreground:
+            return monitor.run(stdio, started=lambda: None, sig_proxy=sig_proxy)
         from mydocker.lifecycle.detach import detach
 
         detach(lambda started: monitor.run(stdio, started))
     except (Error, OSError) as error:
         told = as_error(error, "run")
         give_up(monitor, told)
-        raise explain_not_found(told, implicit, DEFAULT_IMAGE) from None
-    print(container.id)
+        raise told from None
     return 0
+
+
+def create_only(root: str, asked: Options) -> str:
+    """`mydocker create`: all of `run` but the running; the new container's id."""
+    store, containers = Store(root), Containers(root)
+    with store.hold():
+        image, _ = choose_image(store, asked)
+        container, spec = describe(containers, asked, image)
+        create(containers, container, spec, asked)
+    return container.id
 
 
 def give_up(monitor: Monitor, error: Error) -> None:
@@ -94,6 +115,7 @@ def describe(containers: Containers, asked: Options, image: Image) -> tuple[Cont
     directory = f"{containers.root}/containers/{container_id}"
     name = names.check(asked.name) if asked.name is not None else names.invent()
     spec = options.spec(asked, image, container_id, f"{directory}/rootfs")
+    policy, most = restart_policy(asked)
     stop_signal = asked.stop_signal or image.config.config.stop_signal or "SIGTERM"
     container = Container(
         id=container_id,
@@ -110,14 +132,27 @@ def describe(containers: Containers, asked: Options, image: Image) -> tuple[Cont
         stop_signal=parse_signal(stop_signal),
         stop_timeout=10 if asked.stop_timeout is None else asked.stop_timeout,
         cgroup_parent=asked.cgroup_parent,
+        restart_policy=policy,
+        restart_most=most,
         labels={**image.config.config.labels, **options.pairs("label", asked.label)},
     )
     return container, spec
 
 
+def restart_policy(asked: Options) -> tuple[str, int]:
+    """The policy of `--restart`, and how often at most."""
+    if asked.restart in (None, "no"):
+        return "no", 0
+    from mydocker.lifecycle import restart
+
+    policy, most = restart.parse(asked.restart)
+    if asked.rm and policy != "no":
+        raise Usage("run", "--restart", "does not go with --rm")
+    return policy, most
+
+
 def create(containers: Containers, container: Container, spec: Spec, asked: Options) -> None:
     """Write the record and the spec; nothing of the kernel's is made yet."""
-    container.watched_by(os.getpid())
     add(containers, container, spec, invented=asked.name is None)
     if asked.cidfile:
         try:

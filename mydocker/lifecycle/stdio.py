@@ -3,27 +3,42 @@
 Two shapes, and one loop for both. With `-t` the container has a pty: one stream both ways, and the
 user's own terminal is put in raw mode so that every key gets through. Without it there are pipes,
 stdout and stderr apart. In both cases everything that comes out is logged, and copied to the
-foreground if there is one. The loop is poll(2) over descriptors; the container's end shows as a
-readable pidfd (pidfd_open(2)).
+foreground if there is one, and to those who have attached from elsewhere (audience.py). The loop is
+poll(2) over descriptors; the container's end shows as a readable pidfd (pidfd_open(2)). What else a
+monitor has to do meanwhile takes part in that loop as a `Chore`.
 """
 
 from __future__ import annotations
 
+import _socket
 import os
 import select
 import signal
 
 from mydocker.errors import Error
-from mydocker.linux import process, pty, syscalls
+from mydocker.linux import files, process, pty, syscalls
+from mydocker.linux.trace import act
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Self
+    from typing import Protocol, Self
 
+    from mydocker.lifecycle.audience import Audience
     from mydocker.lifecycle.logs import Log
 
+    class Chore(Protocol):
+        """Something to do beside carrying bytes: what to poll for, when at the latest, and it."""
+
+        def polled(self) -> dict[int, int]: ...
+        def timeout(self) -> float | None: ...
+        def tend(self, events: dict[int, int]) -> None: ...
+
+
 _CHUNK = 1 << 16
+
+SOCKET = "attach"
+"""The name of the socket in a container's directory while it runs."""
 
 PROXIED = ("SIGHUP", "SIGINT", "SIGTERM", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGCONT")
 """Signals that `--sig-proxy` passes on to the container's first process."""
@@ -49,6 +64,9 @@ class Stdio:
         self._pending = b""  # read from the user, not yet taken by the container
         self._outputs: dict[int, tuple[str, int]] = {}  # read from: stream's name, copied to
         self._inside: list[int] = []  # the container's ends, ours only until it has them
+        self._audience: Audience | None = None
+        self._door: _socket.socket | None = None  # where one can attach
+        self.chores: list[Chore] = []
 
     def open(self, owner: int = 0) -> tuple[int, int, int] | None:
         """The three descriptors for the container, or None with a pty, which it makes itself.
@@ -88,14 +106,47 @@ class Stdio:
         except OSError:  # EIO: it was hung up, SIGHUP is about to tell us
             pass
 
+    def set_size(self, size: bytes) -> None:
+        """Give the container's terminal this size (struct winsize)."""
+        try:
+            if self.terminal and self._input >= 0:
+                pty.set_window_size(self._input, size)
+        except OSError:  # it is gone
+            pass
+
     def started(self) -> None:
         """Close the container's ends: end-of-file shows only when nobody else holds them."""
         for fd in self._inside:
             os.close(fd)
         self._inside = []
 
+    def listen(self, directory: str) -> None:
+        """Make the socket in the container's directory at which `attach` knocks (unix(7)).
+
+        By descriptor, since the name of a socket may have 107 bytes only, and paths are longer.
+        """
+        files.unlink(f"{directory}/{SOCKET}", missing_ok=True)
+        fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            self._door = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+            act("bind", _bind, f"{directory}/{SOCKET}", self._door, fd)
+            self._door.listen(8)
+            self._door.setblocking(False)
+        finally:
+            os.close(fd)
+
+    def farewell(self, code: int) -> None:
+        """Tell those who have attached how the container ended."""
+        if self._audience:
+            self._audience.farewell(code)
+            self._audience = None
+        if self._door:
+            self._door.close()
+            self._door = None
+
     def close(self) -> None:
         """Close what is still open."""
+        self.farewell(-1)
         self.started()
         for fd in {self._input, *self._outputs} - {-1}:
             os.close(fd)
@@ -113,8 +164,9 @@ class Stdio:
             os.set_blocking(self._input, False)
         while True:
             poll = select.poll()
-            for fd in reading:
-                poll.register(fd, select.POLLIN)
+            if over or not (self._audience and self._audience.lags()):
+                for fd in reading:
+                    poll.register(fd, select.POLLIN)
             if not over:
                 poll.register(ended, select.POLLIN)
             if self._pending:
@@ -122,19 +174,50 @@ class Stdio:
                 poll.register(self._input, select.POLLOUT | both)
             elif feeding:
                 poll.register(0, select.POLLIN)
+            timeout = self._register_others(poll)
             # After the end only what is already there is read: an orphan may hold a pipe open.
-            events = dict(poll.poll(0 if over else None))
+            events = dict(poll.poll(0 if over else timeout))
             ready = [fd for fd in reading if events.get(fd, 0) & ~select.POLLOUT]
             reading -= {fd for fd in ready if not self._copy_out(fd, log)}
             if over and not ready:
                 break
             if self._pending and events.get(self._input, 0) & ~select.POLLIN:
-                feeding = self._feed()
+                feeding = self._feed() and feeding
             elif feeding and 0 in events:
                 feeding = self._read()
+            self._tend_others(events)
             if ended in events:
                 over, feeding, self._pending = True, False, b""
         os.close(ended)
+
+    def _register_others(self, poll: select.poll) -> float | None:
+        """What the audience and the chores wait for; the milliseconds until one has to be done."""
+        timeouts = []
+        if self._door:
+            poll.register(self._door.fileno(), select.POLLIN)
+        if self._audience:
+            for fd, mask in self._audience.polled(keys=not self._pending).items():
+                poll.register(fd, mask)
+        for chore in self.chores:
+            for fd, mask in chore.polled().items():
+                poll.register(fd, mask)
+            timeouts.append(chore.timeout())
+        soonest = min((seconds for seconds in timeouts if seconds is not None), default=None)
+        return None if soonest is None else max(0.0, soonest) * 1000 + 1
+
+    def _tend_others(self, events: dict[int, int]) -> None:
+        if self._door and self._door.fileno() in events:
+            if not self._audience:
+                from mydocker.lifecycle.audience import Audience
+
+                self._audience = Audience(self.set_size)
+            self._audience.admit(self._door)
+        if self._audience:
+            keys = self._audience.tend(events)
+            if keys and self.interactive and self._input >= 0:
+                self._pending += keys
+        for chore in self.chores:
+            chore.tend(events)
 
     def _copy_out(self, fd: int, log: Log) -> bool:
         """From the container to the log and to the user; False at the end of it."""
@@ -145,6 +228,8 @@ class Stdio:
         stream, target = self._outputs[fd]
         if data:
             log.write(stream, data)
+            if self._audience:
+                self._audience.show(stream, data)
             if self.foreground and not write_all(target, data):
                 self._outputs[fd] = (stream, os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC))
         return bool(data)
@@ -173,6 +258,10 @@ class Stdio:
             os.close(self._input)  # the container reads end-of-file
             self._input = -1
         return False
+
+
+def _bind(_path: str, door: _socket.socket, directory: int) -> None:
+    door.bind(f"{files.by_fd(directory)}/{SOCKET}")
 
 
 def write_all(fd: int, data: bytes) -> bool:

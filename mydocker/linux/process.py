@@ -54,6 +54,8 @@ def pidfd_send_signal(pid: int, started: int, signal: int) -> bool:
 
     from mydocker.linux.trace import step
 
+    if pid <= 0:  # who has no process has none to signal
+        return False
     try:
         fd = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -73,6 +75,27 @@ def pidfd_send_signal(pid: int, started: int, signal: int) -> bool:
     finally:
         os.close(fd)
     return True
+
+
+def wait_for(pid: int, started: int, seconds: float | None) -> bool:
+    """Wait until exactly that process has ended: a pidfd is then readable (pidfd_open(2)).
+
+    False if it still lives after so many seconds; None waits for ever.
+    """
+    import select
+
+    try:
+        fd = os.pidfd_open(pid)
+    except OSError:  # ESRCH; EINVAL: 0 is no pid
+        return True
+    try:
+        if start_time(pid) != started:
+            return True
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        return bool(poll.poll(None if seconds is None else max(0, int(seconds * 1000))))
+    finally:
+        os.close(fd)
 
 
 def kill(pid: int, signal: int) -> bool:

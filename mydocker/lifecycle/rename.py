@@ -1,0 +1,25 @@
+"""Another name for a container: `rename`.
+
+Invariant: at every moment the container has a name of its own, the old one or the new one; a crash
+in between leaves a second one, which `system check` finds.
+"""
+
+from __future__ import annotations
+
+from mydocker.errors import Conflict
+from mydocker.lifecycle import events, names
+from mydocker.lifecycle.containers import Containers
+from mydocker.lifecycle.repair import real
+
+
+def rename(containers: Containers, word: str, name: str) -> None:
+    """Take the new name, note it in the record, give the old one back; Conflict if it is taken."""
+    container = real(containers, word)
+    names.check(name)
+    with containers.changing(container) as now:
+        old = now.name
+        if name == old:
+            raise Conflict("rename", name, "is its name already")
+        now.name = name
+        containers.rename(now, old)
+    events.container(containers.root, "rename", now, oldName=old)
