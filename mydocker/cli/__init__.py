@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "run": "run a command in a new container",
+    "exec": "run another command in a container that runs",
     "ps": "list containers",
+    "top": "list the processes of a container",
     "logs": "show what a container wrote",
     "rm": "remove containers",
     "commit": "make an image from a container's changes",
@@ -33,7 +35,7 @@ COMMANDS = {
 }
 """Every command and its one line in the help; the module is cli/<name>.py (import_ for import)."""
 
-ENTERS_CONTAINER = ("run",)
+ENTERS_CONTAINER = ("run", "exec")
 """Commands with a process that enters a container: they run from a protected executable."""
 
 HELP = """\
