@@ -131,17 +131,22 @@ class Entry:
         finally:
             os.close(pidfd)
 
-    def handshake(self, channel: Channel, stdio: Stdio) -> None:
-        """Let it become the user's command; what keeps it from that is raised here."""
+    def handshake(self, channel: Channel, console: Callable[[int], None] = os.close) -> None:
+        """Let it become the user's command; what keeps it from that is raised here.
+
+        `console` takes the master of its terminal, before the command could look at that.
+        """
         try:
             channel.send("go")
             if self.process.terminal:
-                stdio.console(channel.expect("console")["fd"])
+                console(channel.expect("console")["fd"])
+            channel.expect("ready")
+            channel.send("exec")
             channel.receive()  # closed by a successful execve; an error is raised here
         except Error as error:
             raise self.explained(error) from None
-        channel.close()
-        stdio.started()
+        finally:
+            channel.close()
 
     def explained(self, error: Error) -> Error:
         """The error, or that the container came to its end, which is why.
@@ -171,7 +176,8 @@ class Entry:
             keeper = Keeper()
             undo.push(keeper.end)
             pid, channel = keeper.start(lambda: self.enter(streams))
-            self.handshake(channel, stdio)
+            self.handshake(channel, stdio.console)
+            stdio.started()
             with Foreground(stdio, pid, proxy=not stdio.raw), Heard():
                 stdio.pump(keeper.pid, Unlogged())  # type: ignore[arg-type]  # all it does is write
             return keeper.wait()
@@ -184,7 +190,7 @@ class Entry:
             null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
             pid, channel = self.enter(None if stdio.terminal else (null, null, null))
             undo.push(process.reap, pid)
-            self.handshake(channel, stdio)
+            self.handshake(channel, stdio.console)
             started()
             if stdio.terminal:
                 stdio.pump(pid, Unlogged())  # type: ignore[arg-type]

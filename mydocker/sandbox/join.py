@@ -117,4 +117,6 @@ class Joined:
                 os.dup2(source, target)
         join_keyring()
         words = become_user(self.process)
+        channel.send("ready")
+        channel.expect("exec")  # the terminal has its size
         command.execute(words, self.process)
