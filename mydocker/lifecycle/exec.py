@@ -60,7 +60,6 @@ def execute(root: str, word: str, words: list[str], asked: Request) -> int:
     if asked.tty and asked.interactive and not asked.detach and not os.isatty(0):
         hint = "use -i without -t in a pipe"
         raise Error("exec", "stdin", "is not a terminal", hint=hint, code=1)
-    process.close_inherited()
     entry = Entry(running(Containers(root), word), words, asked)
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     if asked.detach:

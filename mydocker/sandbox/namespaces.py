@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 
 from mydocker.errors import Error, KernelError
-from mydocker.linux import files, link, syscalls, trace
+from mydocker.linux import files, link, process, syscalls, trace
 from mydocker.sandbox.channel import Channel, die
 
 TYPE_CHECKING = False
@@ -68,6 +68,7 @@ def adopt(fork: Callable[[], int], work: Callable[[Channel], None]) -> tuple[int
     if helper == 0:
         ours.close()
         try:
+            process.close_inherited()
             work(theirs)
         except BaseException as error:
             die(theirs, error)
