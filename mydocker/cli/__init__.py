@@ -30,7 +30,9 @@ COMMANDS = {
     "wait": "wait for the end of containers, and print their exit codes",
     "rename": "give a container another name",
     "update": "change limits of containers",
+    "exec": "run another command in a container that runs",
     "ps": "list containers",
+    "top": "list the processes of a container",
     "logs": "show what a container wrote",
     "rm": "remove containers",
     "commit": "make an image from a container's changes",
@@ -44,7 +46,7 @@ COMMANDS = {
 }
 """Every command and its one line in the help; the module is cli/<name>.py (import_ for import)."""
 
-ENTERS_CONTAINER = ("run", "start", "restart")
+ENTERS_CONTAINER = ("run", "start", "restart", "exec")
 """Commands with a process that enters a container: they run from a protected executable."""
 
 HELP = """\

@@ -16,7 +16,7 @@ import sys
 
 from mydocker.errors import Error
 from mydocker.lifecycle.monitor import ENDING
-from mydocker.linux import syscalls, trace
+from mydocker.linux import process, syscalls, trace
 from mydocker.sandbox.channel import Channel
 
 TYPE_CHECKING = False
@@ -63,27 +63,13 @@ def _monitor(work: Callable[[Callable[[], None]], int], channel: Channel) -> Non
     try:
         syscalls.chdir("/")
         syscalls.set_name("mydocker-mon")
-        close_inherited()
+        process.close_inherited()
         work(started)
     except Error as error:
         code = error.code
         _tell(channel.send_error, error)
     finally:
         os._exit(code)
-
-
-def close_inherited() -> None:
-    """Close what the caller of mydocker had open beside the standard streams.
-
-    A pipe or a lock of a shell's must not stay open as long as the container runs. What is ours is
-    close-on-exec, as Python makes it, so what is not came from outside (fcntl(2), FD_CLOEXEC).
-    """
-    for fd in [int(name) for name in os.listdir("/proc/self/fd")]:
-        try:
-            if fd > 2 and os.get_inheritable(fd):
-                os.close(fd)
-        except OSError:  # the one that listed them
-            continue
 
 
 def _tell(send: Callable[..., None], *words: object) -> None:

@@ -128,19 +128,19 @@ def arguments(options: Options, image: Image) -> list[str]:
 
 
 def environment(options: Options, image: Image, hostname: str) -> list[str]:
-    """Docker's few variables, the image's, the files', then `-e`; never the host's environment.
+    """Docker's few variables, the image's, the files', then `-e`; never the host's environment."""
+    found = [f"PATH={defaults.PATH}", f"HOSTNAME={hostname}"] + ["TERM=xterm"] * options.tty
+    return with_variables(found + image.config.config.env, options.env_file, options.env)
+
+
+def with_variables(base: list[str], files: list[str], given: list[str]) -> list[str]:
+    """NAME=VALUE words, then those of `--env-file`s, then those of `-e`: the last of a name counts.
 
     `-e NAME` without a value takes that one variable from the caller; if it is not set there, it is
     not set in the container either.
     """
-    found = {"PATH": defaults.PATH, "HOSTNAME": hostname}
-    if options.tty:
-        found["TERM"] = "xterm"
-    given = [
-        *image.config.config.env,
-        *(line for f in options.env_file for line in read_env_file(f)),
-    ]
-    for item in [*given, *options.env]:
+    found: dict[str, str] = {}
+    for item in [*base, *(line for path in files for line in read_env_file(path)), *given]:
         name, separator, value = item.partition("=")
         if not name or "\0" in item:
             raise Usage("environment", item, "not NAME=VALUE")

@@ -48,21 +48,34 @@ def alive(pid: int, started: int, boot: str) -> bool:
     return bool(fields) and fields[0] not in ("Z", "X") and int(fields[19]) == started
 
 
+def pidfd_open(pid: int, started: int) -> int:
+    """pidfd_open(2) of exactly that process; -1 if it is gone.
+
+    The start time is read when the pidfd is there: it holds on to the process, so what is true of
+    the pid at that moment is true of the pidfd for good.
+    """
+    if pid <= 0:  # who has no process has none to open
+        return -1
+    try:
+        fd = os.pidfd_open(pid)
+    except (ProcessLookupError, OverflowError):
+        return -1
+    if start_time(pid) != started:
+        os.close(fd)
+        return -1
+    return fd
+
+
 def pidfd_send_signal(pid: int, started: int, signal: int) -> bool:
     """Signal exactly that process, by a pidfd, so that a reused pid is never hit; False if gone."""
     import signal as signals
 
     from mydocker.linux.trace import step
 
-    if pid <= 0:  # who has no process has none to signal
+    fd = pidfd_open(pid, started)
+    if fd < 0:
         return False
     try:
-        fd = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return False
-    try:
-        if start_time(pid) != started:
-            return False
         step(
             "pidfd_send_signal",
             (pid, signal),
@@ -112,6 +125,32 @@ def kill(pid: int, signal: int) -> bool:
     except OSError as error:
         raise KernelError.of(error, "kill", str(pid)) from None
     return True
+
+
+def reap(pid: int) -> int:
+    """Kill a child of ours, if it still lives, and wait for its end; its exit code, -1 if it was
+    reaped already."""
+    try:
+        kill(pid, 9)
+        return exit_code(os.waitpid(pid, 0)[1])
+    except ChildProcessError:
+        return -1
+
+
+def close_inherited() -> None:
+    """Close what the caller of mydocker had open beside the standard streams.
+
+    A pipe or a lock of a shell's must not stay open as long as a container runs, and a directory of
+    the host's must not be open while a path of the image's is executed: it may say
+    /proc/self/fd/9/bin/sh (CVE-2024-21626). What is ours is close-on-exec, as Python makes it, so
+    what is not came from outside (fcntl(2), FD_CLOEXEC).
+    """
+    for fd in [int(name) for name in os.listdir("/proc/self/fd")]:
+        try:
+            if fd > 2 and os.get_inheritable(fd):
+                os.close(fd)
+        except OSError:  # the one that listed them
+            continue
 
 
 def rename(name: str) -> None:

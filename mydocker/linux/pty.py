@@ -10,13 +10,14 @@ import fcntl
 import os
 import termios
 
-from mydocker.errors import KernelError
+from mydocker.errors import Error, KernelError
 from mydocker.linux.trace import step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Self
 
+PTMX = os.makedev(5, 2)
 TIOCSPTLCK = 0x40045431
 TIOCGPTPEER = 0x5441
 
@@ -24,7 +25,8 @@ TIOCGPTPEER = 0x5441
 def open_pair(ptmx: str) -> tuple[int, int]:
     """A new pty from the given devpts instance: (master, terminal side).
 
-    The terminal side is opened through the master (TIOCGPTPEER), not by its name in /dev/pts.
+    The terminal side is opened through the master (TIOCGPTPEER), not by its name in /dev/pts, and
+    the master must be what it claims to be: who may mount in a container can put anything there.
     """
     return step("open_pty", (ptmx,), _open_pair)
 
@@ -32,6 +34,8 @@ def open_pair(ptmx: str) -> tuple[int, int]:
 def _open_pair(ptmx: str) -> tuple[int, int]:
     try:
         master = os.open(ptmx, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+        if os.fstat(master).st_rdev != PTMX:
+            raise Error("pty", ptmx, "is not the multiplexer of terminals")
         fcntl.ioctl(master, TIOCSPTLCK, b"\0\0\0\0")
         terminal = fcntl.ioctl(master, TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError as error:

@@ -93,6 +93,11 @@ def open_console(channel: Channel) -> None:
     console = console_file()
     syscalls.mount(files.by_fd(terminal), files.by_fd(console), "", syscalls.MS_BIND)
     os.close(console)
+    take_terminal(channel, master, terminal)
+
+
+def take_terminal(channel: Channel, master: int, terminal: int) -> None:
+    """Make it this session's controlling terminal and the standard streams; send the master."""
     pty.make_controlling(terminal)
     for target in (0, 1, 2):
         os.dup2(terminal, target)

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import os
 
-from mydocker.errors import KernelError
-from mydocker.linux import files, link, syscalls, trace
+from mydocker.errors import Error, KernelError
+from mydocker.linux import files, link, process, syscalls, trace
 from mydocker.sandbox.channel import Channel, die
 
 TYPE_CHECKING = False
@@ -53,26 +53,50 @@ def spawn(
     namespace of the new process's own, while it still has the host root's power.
     Returns the pid as this process sees it, and our end of the channel.
     """
-    # When the helper ends, its child would go to the init of the host; as a subreaper we get it.
+    return adopt(syscalls.fork, lambda end: _helper(linux, end, admit, main, prepare))
+
+
+def adopt(fork: Callable[[], int], work: Callable[[Channel], None]) -> tuple[int, Channel]:
+    """Let a helper, made by `fork`, do `work(channel)`, which ends in `fork_off`; what that forked
+    becomes our child. Its pid, and our end of the channel to it.
+
+    When the helper ends, its child would go to the init of the host; as a subreaper we get it. The
+    helper's end is waited for first: killed half-way, it has said nothing, and its child holds the
+    channel open.
+    """
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
     ours, theirs = Channel.pair()
     helper = fork()
     if helper == 0:
         ours.close()
         try:
-            _helper(linux, theirs, admit, main, prepare)
+            process.close_inherited()
+            work(theirs)
         except BaseException as error:
             die(theirs, error)
         os._exit(0)
     theirs.close()
     try:
-        pid = int(ours.expect("forked")["pid"])
+        _, status = os.waitpid(helper, 0)
+        if os.WIFSIGNALED(status):
+            raise Error("container", "", f"a process that starts it got signal {status & 0x7F}")
+        return int(ours.expect("forked")["pid"]), ours
     except BaseException:
         ours.close()
         raise
-    finally:
-        os.waitpid(helper, 0)
-    return pid, ours
+
+
+def fork_off(role: str, main: Callable[[Channel], None], channel: Channel) -> None:
+    """The helper's last act: fork who runs `main(channel)`, and say under which pid."""
+    pid = syscalls.fork()
+    if pid == 0:
+        trace.act_as(role)
+        try:
+            main(channel)
+        except BaseException as error:
+            die(channel, error)
+        os._exit(0)
+    channel.send("forked", pid=pid)
 
 
 def _helper(
@@ -91,6 +115,9 @@ def _helper(
         syscalls.setns(userns, syscalls.CLONE_NEWUSER)
         os.close(userns)
         become_root()
+        # Who changes ids is undumpable, and its files in /proc belong to the host's root, whom we
+        # have just ceased to be; ours must be writable to us.
+        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)
     flags = 0
     for namespace in linux.namespaces:
         if namespace.path:
@@ -100,15 +127,7 @@ def _helper(
     syscalls.unshare(flags)
     if flags & syscalls.CLONE_NEWNET:
         link.set_up("lo")
-    pid = syscalls.fork()  # the first child after unshare(CLONE_NEWPID): PID 1
-    if pid == 0:
-        trace.act_as("init")
-        try:
-            main(channel)
-        except BaseException as error:
-            die(channel, error)
-        os._exit(0)
-    channel.send("forked", pid=pid)
+    fork_off("init", main, channel)  # the first child after unshare(CLONE_NEWPID): PID 1
 
 
 def join(kind: str, path: str) -> None:
@@ -154,12 +173,7 @@ def user_namespace(uids: list[IdMapping], gids: list[IdMapping]) -> int:
 
 
 def become_root() -> None:
-    """Become the root of the new user namespace; until then we are nobody in it.
-
-    A change of ids makes a process undumpable, and its files in /proc then belong to the host's
-    root; ours must be writable to us.
-    """
+    """Become the root of the new user namespace; until then we are nobody in it."""
     syscalls.setgroups([])
     syscalls.setresgid(0, 0, 0)
     syscalls.setresuid(0, 0, 0)
-    syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)
