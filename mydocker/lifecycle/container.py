@@ -65,6 +65,8 @@ class Container(Struct):
     stop_timeout: int = 10
     cgroup_parent: str = "/mydocker"
     labels: dict[str, str] = {}
+    log_driver: str = "json-file"
+    log_opts: dict[str, str] = {}
     directory: str = ""
 
     @property
