@@ -101,4 +101,4 @@ LOOKUPS: dict[str, Callable[[str, bool], dict[str, Any] | None]] = {
 }
 """What a name may mean, in this order; each finds an object's description, or None."""
 
-COMMAND = Command(run, "[OPTIONS] NAME...", "Show containers or images as JSON.", FLAGS, least=1)
+COMMAND = Command(run, "[OPTIONS] OBJECT...", "Show containers or images as JSON.", FLAGS, least=1)
