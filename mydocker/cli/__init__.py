@@ -34,6 +34,7 @@ COMMANDS = {
     "ps": "list containers",
     "top": "list the processes of a container",
     "logs": "show what a container wrote",
+    "stats": "show what containers use, live",
     "rm": "remove containers",
     "commit": "make an image from a container's changes",
     "images": "list images",
@@ -41,10 +42,35 @@ COMMANDS = {
     "tag": "give an image another name",
     "rmi": "remove images",
     "inspect": "show all that is known of a container or an image, as JSON",
-    "system": "look for what mydocker left on the host, and remove it",
+    "container": "all about containers: container ls, container prune, …",
+    "system": "what mydocker uses of the machine, and what it left there",
+    "completion": "write the completion for a shell: bash, zsh or fish",
     "version": "show the version",
 }
 """Every command and its one line in the help; the module is cli/<name>.py (import_ for import)."""
+
+SPELLINGS = {
+    "container": {
+        **{
+            name: name
+            for name in "attach commit cp create diff exec export kill logs pause port rename "
+            "restart rm run start stats stop top unpause update wait".split()
+        },
+        "ls": "ps",
+        "list": "ps",
+        "ps": "ps",
+        "inspect": "inspect --type=container",
+    },
+    "image": {
+        **{name: name for name in "history import load pull save tag".split()},
+        "ls": "images",
+        "list": "images",
+        "rm": "rmi",
+        "remove": "rmi",
+        "inspect": "inspect --type=image",
+    },
+}
+"""Docker's other names for commands: `container ls` is `ps`."""
 
 ENTERS_CONTAINER = ("run", "start", "restart", "exec")
 """Commands with a process that enters a container: they run from a protected executable."""
@@ -162,7 +188,10 @@ def dispatch(words: list[str]) -> int | None:
         if not queue:
             print_help()
             return 0
-        name, queue = queue[0], ["--help"]
+        name, queue = queue[0], [*queue[1:2], "--help"]
+    if queue and queue[0] in SPELLINGS.get(name, ()):
+        name, *words = SPELLINGS[name][queue[0]].split()
+        queue[:1] = words
     return run_command(name, queue, explain)
 
 
@@ -173,13 +202,16 @@ def run_command(name: str, words: list[str], explain: str | None) -> int | None:
     if enters and not told:
         protect()  # first of all, since what was imported until then is imported again
     command = load(name)
+    if isinstance(command, flags.Group) and words and words[0] in command.own:
+        command, name = command.own[words[0]], f"{name} {words[0]}"
+        words = words[1:]
     values, operands = flags.parse(name, command, words)
     if values["help"]:
         print(flags.help_text(name, command))
         return 0
     if values["debug"]:
         Globals.debug = True
-    if os.geteuid() != 0 and name not in ("version",):
+    if os.geteuid() != 0 and name not in ("version", "completion"):
         raise Error(name, "", "needs root", hint=f"sudo mydocker {name} …")
     if os.path.exists(Globals.root) and not os.path.isdir(Globals.root):
         raise Error(name, Globals.root, "the state root is not a directory")

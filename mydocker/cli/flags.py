@@ -85,6 +85,20 @@ class Command:
         self.stop_at_word = stop_at_word
 
 
+class Group(Command):
+    """A word that only has commands below it: `system df`, `container prune`."""
+
+    def __init__(self, summary: str, own: dict[str, Command]) -> None:
+        width = max(map(len, own))
+        told = [f"  {name:{width}}  {command.summary}" for name, command in own.items()]
+        text = "\n".join([summary, "", "Commands:", *told])
+        super().__init__(self._refuse, "COMMAND ...", text, least=1, stop_at_word=True)
+        self.own = own
+
+    def _refuse(self, _: dict[str, Any], words: list[str]) -> int:
+        raise Usage(words[0], "", "no such subcommand", hint=f"there are {', '.join(self.own)}")
+
+
 COMMON = [
     Flag("--explain", "optional", "tell each thing that is asked of the kernel", metavar="FILE"),
     Flag("--debug", "bool", "show where in the code an error came from"),

@@ -1,39 +1,104 @@
-"""`mydocker inspect`: all that is known of a container or an image, as JSON."""
+"""`mydocker inspect`: all that is known of a container or an image, as JSON.
+
+An object begins with its own file, under the names that it has on the disk (`pid`, `exitCode`), and
+goes on with the same facts where Docker keeps them (`State.Pid`, `State.ExitCode`): a lower case
+letter is ours, an upper case one Docker's (docs/adr/0014-inspect-and-format.md).
+"""
 
 from __future__ import annotations
 
 import json
+import sys
 
-from mydocker.cli import Globals
-from mydocker.cli.flags import Command
-from mydocker.errors import NotFound
+from mydocker.cli import Globals, report
+from mydocker.cli.flags import Command, Flag
+from mydocker.errors import Error, NotFound, Usage
 from mydocker.lifecycle.containers import Containers
 from mydocker.lifecycle.repair import put_right
 from mydocker.rootfs.store import Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
+FLAGS = [
+    Flag("-f --format", "value", "json, or a template: '{{.State.Pid}}'", metavar="TEMPLATE"),
+    Flag("--type", "value", "only an object of that kind", metavar="container|image"),
+    Flag("-s --size", "bool", "also how much a container wrote"),
+]
 
-def run(_: dict[str, Any], words: list[str]) -> None:
-    """Print one array with an object for each word."""
-    print(json.dumps([describe(word) for word in words], indent=4))
+
+def run(values: dict[str, Any], words: list[str]) -> int:
+    """Print one array with an object for each word, or a line each by the template."""
+    kinds = [*LOOKUPS] if values["type"] is None else [values["type"]]
+    if kinds[0] not in LOOKUPS:
+        raise Usage("--type", kinds[0], f"not one of {' '.join(LOOKUPS)}")
+    if values["format"]:
+        from mydocker.cli.format import for_terminal
+        from mydocker.cli.template import Template
+
+        template = Template("{{json .}}" if values["format"] == "json" else values["format"])
+    found, failed = [], []
+    for word in words:
+        try:
+            found.append(describe(word, kinds, values["size"]))
+        except Error as error:
+            failed.append(error)
+    if values["format"]:
+        for thing in found:
+            print(for_terminal(template.render(thing)))
+    elif found or len(words) > 1:
+        print(json.dumps(found, indent=4))
+    sys.stdout.flush()
+    return max((report(error) for error in failed), default=0)
 
 
-def describe(word: str) -> dict[str, Any]:
-    """The record and the spec of a container, else the configuration of an image."""
+def describe(word: str, kinds: list[str], size: bool = False) -> dict[str, Any]:
+    """The first object of that name among the kinds; NotFound if there is none."""
+    for kind in kinds:
+        found = LOOKUPS[kind](word, size)
+        if found is not None:
+            return found
+    raise NotFound("inspect", word, f"no such {' or '.join(kinds)}")
+
+
+def container(word: str, size: bool) -> dict[str, Any] | None:
+    """The record and the spec of a container, and both in Docker's words."""
+    from mydocker.cli import dockerwords
+
     containers = Containers(Globals.root)
     try:
-        container = put_right(containers, containers.find(word))
+        found = put_right(containers, containers.find(word))
     except NotFound:
-        container = None
-    if container:
-        return {**container.to_json(), "spec": container.spec().to_json()}
-    image = Store(Globals.root).find(word)
-    if image is None:
-        raise NotFound("inspect", word, "no such container or image")
-    return {"id": image.id, "names": image.names, "layers": image.layers, **image.config.to_json()}
+        found = None
+    if found is None:
+        return None
+    spec = found.spec()
+    told = {**found.to_json(), "spec": spec.to_json(), **dockerwords.container(found, spec)}
+    if size:
+        from mydocker.lifecycle.usage import size_of
+
+        told["SizeRw"] = size_of(f"{found.directory}/upper")
+        told["SizeRootFs"] = told["SizeRw"] + sum(map(size_of, found.layers))
+    return told
 
 
-COMMAND = Command(run, "NAME...", "Show containers or images as JSON.", least=1)
+def image(word: str, _: bool) -> dict[str, Any] | None:
+    """The configuration of an image, and the same in Docker's words."""
+    from mydocker.cli import dockerwords
+
+    found = Store(Globals.root).find(word)
+    if found is None:
+        return None
+    own = {"id": found.id, "names": found.names, "layers": found.layers}
+    return {**own, **found.config.to_json(), **dockerwords.image(found)}
+
+
+LOOKUPS: dict[str, Callable[[str, bool], dict[str, Any] | None]] = {
+    "container": container,
+    "image": image,
+}
+"""What a name may mean, in this order; each finds an object's description, or None."""
+
+COMMAND = Command(run, "[OPTIONS] OBJECT...", "Show containers or images as JSON.", FLAGS, least=1)

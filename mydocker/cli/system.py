@@ -1,23 +1,23 @@
-"""`mydocker system check`: what crashes left on the host; with `--repair`, removed."""
+"""`mydocker system …`: what mydocker uses of the machine, and what crashes left on it."""
 
 from __future__ import annotations
 
-from mydocker.cli import Globals, printable, report
-from mydocker.cli.flags import Command, Flag
-from mydocker.errors import Usage
-from mydocker.lifecycle import leftovers
+import os
+
+from mydocker.cli import Globals, ask, printable, report, table
+from mydocker.cli.flags import Command, Flag, Group
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-FLAGS = [Flag("--repair", "bool", "remove what was found")]
+FORMAT = Flag("-f --format", "value", "json, or a template such as '{{.Size}}'", metavar="TEMPLATE")
 
 
-def run(values: dict[str, Any], words: list[str]) -> int:
+def check(values: dict[str, Any], _: list[str]) -> int:
     """Print what was found, one a line. Exit code 1 if something is (still) left."""
-    if words != ["check"]:
-        raise Usage("system", words[0], "no such subcommand", hint="mydocker system check")
+    from mydocker.lifecycle import leftovers
+
     found = leftovers.find(Globals.root, Globals.cgroup_parent)
     for leftover in found:
         print(f"{leftover.kind}: {printable(leftover.name)}")
@@ -31,4 +31,125 @@ def run(values: dict[str, Any], words: list[str]) -> int:
     return 1 if failed else 0
 
 
-COMMAND = Command(run, "check [--repair]", "Look for leftovers.", FLAGS, least=1, most=1)
+DISK = {
+    "Type": "TYPE",
+    "TotalCount": "TOTAL",
+    "Active": "ACTIVE",
+    "Size": "SIZE",
+    "Reclaimable": "RECLAIMABLE",
+}
+
+
+def disk(values: dict[str, Any], _: list[str]) -> None:
+    """Print one line for each kind of thing that takes room on the disk."""
+    from mydocker.cli.format import Format
+    from mydocker.cli.template import Record
+    from mydocker.lifecycle import usage
+
+    rows = []
+    for kind in usage.of(Globals.root):
+        share = f" ({100 * kind.reclaimable // kind.size}%)" if kind.size else ""
+        values_of = (
+            *(kind.name, str(kind.total), str(kind.active), table.size(kind.size)),
+            table.size(kind.reclaimable) + share,
+        )
+        rows.append(Record(dict(zip(DISK, values_of, strict=True))))
+    Format(values["format"] or "table", DISK).show(rows)
+
+
+def info(values: dict[str, Any], _: list[str]) -> None:
+    """Print what this machine is, and what mydocker has on it."""
+    known = facts()
+    if values["format"]:
+        from mydocker.cli.format import Format
+        from mydocker.cli.template import Record
+
+        Format(values["format"], {}).show([Record(known)])
+        return
+    for name, text in known.items():
+        print(f"{name}: {printable(str(text))}")
+
+
+def facts() -> dict[str, Any]:
+    """Docker's words for them, as `docker info --format` has them."""
+    from mydocker import __version__
+    from mydocker.cgroups import hierarchies
+    from mydocker.lifecycle import repair, stats
+    from mydocker.lifecycle.containers import Containers
+    from mydocker.rootfs.store import Store
+
+    states = [c.status for c in repair.everything(Containers(Globals.root))]
+    kernel, used = os.uname(), hierarchies.in_use()
+    controllers = sorted({name for hierarchy in used for name in hierarchy.controllers})
+    return {
+        "Containers": len(states),
+        "ContainersRunning": states.count("running"),
+        "ContainersPaused": states.count("paused"),
+        "ContainersStopped": len(states) - states.count("running") - states.count("paused"),
+        "Images": len(Store(Globals.root).images()),
+        "ServerVersion": __version__,
+        "Driver": "overlay2",
+        "LoggingDriver": "json-file",
+        "CgroupDriver": "cgroupfs",
+        "CgroupVersion": str(used[0].version),
+        "CgroupControllers": " ".join(controllers),
+        "CgroupParent": Globals.cgroup_parent,
+        "KernelVersion": kernel.release,
+        "OperatingSystem": operating_system(),
+        "OSType": "linux",
+        "Architecture": kernel.machine,
+        "NCPU": len(os.sched_getaffinity(0)),
+        "MemTotal": stats.memory_total(),
+        "Name": kernel.nodename,
+        "DockerRootDir": Globals.root,
+    }
+
+
+def operating_system() -> str:
+    """What the distribution calls itself (os-release(5))."""
+    import platform
+
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
+    except OSError:
+        return "Linux"
+
+
+def prune(values: dict[str, Any], _: list[str]) -> int:
+    """Remove what nobody needs."""
+    from mydocker.lifecycle import tidy
+
+    warning = "This will remove all stopped containers"
+    if not values["force"] and not ask.sure(warning):
+        return 1
+    removed, freed = tidy.containers(Globals.root, values["filter"])
+    if removed:
+        print("Deleted Containers:\n" + "\n".join(removed) + "\n")
+    print(f"Total reclaimed space: {table.size(freed)}")
+    return 0
+
+
+COMMAND = Group(
+    "See what mydocker has on this machine, and take away what it need not have.",
+    {
+        "check": Command(
+            check,
+            "[--repair]",
+            "Look for what crashes left on the host.",
+            [Flag("--repair", "bool", "remove what was found")],
+            most=0,
+        ),
+        "df": Command(disk, "[OPTIONS]", "Show what takes room on the disk.", [FORMAT], most=0),
+        "info": Command(info, "[OPTIONS]", "Show what this machine is.", [FORMAT], most=0),
+        "prune": Command(
+            prune,
+            "[OPTIONS]",
+            "Remove what nobody needs.",
+            [
+                Flag("-f --force", "bool", "do not ask"),
+                Flag("--filter", "list", "until=TIME, label=NAME[=VALUE]", metavar="KEY=VALUE"),
+            ],
+            most=0,
+        ),
+    },
+)

@@ -6,9 +6,14 @@ from mydocker.cli import printable
 
 
 def show(header: list[str], rows: list[list[str]]) -> None:
-    """Print rows under a header, in columns as wide as they need, three spaces apart."""
+    """Print rows under a header, in columns as wide as they need, three spaces apart.
+
+    Like Docker's, no column but the last is narrower than ten.
+    """
     lines = [[printable(cell) for cell in row] for row in [header, *rows]]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    columns = max(map(len, lines))
+    lines = [[*line, *[""] * (columns - len(line))] for line in lines]
+    widths = [max(7, *(len(line[i]) for line in lines)) for i in range(columns)]
     for line in lines:
         print("   ".join(f"{c:{w}}" for c, w in zip(line, widths, strict=True)).rstrip())
 

@@ -94,6 +94,8 @@ class Container(Struct):
     health_log: list[Answer] = []
     cgroup_parent: str = "/mydocker"
     labels: dict[str, str] = {}
+    log_driver: str = "json-file"
+    log_opts: dict[str, str] = {}
     directory: str = ""
 
     @classmethod

@@ -1,85 +1,169 @@
 """What a container wrote, kept: one JSON object a line, in the form of Docker's json-file driver.
 
 The monitor reads the pipes at once and writes here, so a container is never held up because nobody
-reads its log (the book's 5.3 redirects stdout to a file; stderr and the time are lost there).
+reads its log (the book's 5.3 redirects stdout to a file; stderr and the time are lost there)::
+
+    {"log":"hello\\n","stream":"stdout","time":"2026-01-02T03:04:05.678901234Z"}
+
+Bytes that are no UTF-8 are kept as lone surrogates (PEP 383), so what comes out is what went in.
+With a largest size, a full log.json becomes log.json.1, that log.json.2, and the oldest is dropped.
+How it is read again is readlog.py.
+
+Invariant: a line is written whole, after the ones before it, or not at all; when the record says
+that the container has ended, the last line is there; and nothing that befalls the log (it is
+removed, the disk is full) stops the container.
 """
 
 from __future__ import annotations
 
-import json
 import os
+from json.encoder import encode_basestring_ascii as quoted
 
-from mydocker.errors import KernelError
-from mydocker.lifecycle.container import now
+from mydocker.cgroups import sizes
+from mydocker.errors import Error, KernelError, Usage
+from mydocker.lifecycle.container import Container, now
+from mydocker.linux import files
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+_LINE = 16 << 10  # an endless line is cut into pieces of about this size, as Docker does
 
-_LINE = 16 << 10  # an endless line is cut into pieces of this size, as Docker does
+DRIVERS = ("json-file", "none")
+OPTIONS = ("max-size", "max-file", "labels", "env")
+
+
+def check(driver: str, options: dict[str, str]) -> None:
+    """Refuse a `--log-driver` or `--log-opt` that is not there, or makes no sense."""
+    if driver not in DRIVERS:
+        raise Usage("--log-driver", driver, f"not one of {' '.join(DRIVERS)}")
+    for name, value in options.items():
+        if name not in OPTIONS or driver == "none":
+            known = " ".join(OPTIONS) if driver != "none" else "none"
+            raise Usage("--log-opt", name, f"the driver {driver} has no such option", hint=known)
+        if name == "max-size" and not sizes.parse_size(value, "--log-opt max-size"):
+            raise Usage("--log-opt max-size", value, "is no room at all")
+        if name == "max-file" and not (
+            value.isascii() and value.isdigit() and 0 < int(value) < 1000
+        ):
+            raise Usage("--log-opt max-file", value, "not a count of files")
+    if options.get("max-file", "1") != "1" and "max-size" not in options:
+        raise Usage("--log-opt", "max-file", "means nothing without max-size")
+
+
+def details(container: Container, env: list[str]) -> dict[str, str]:
+    """The labels and variables that stand in each entry: `--log-opt labels=…`, `env=…`."""
+    found = {}
+    for option, have in (("labels", container.labels), ("env", dict(v.split("=", 1) for v in env))):
+        for name in container.log_opts.get(option, "").split(","):
+            if name in have:
+                found[name] = have[name]
+    return found
+
+
+def open_log(container: Container, env: list[str]) -> Log:
+    """The log of a container, as its options want it."""
+    path = f"{container.directory}/log.json"
+    return Log(path, container.log_driver, container.log_opts, details(container, env))
 
 
 class Log:
     """The log of one container: bytes come in as they were read, entries go out line by line.
 
-    A log that cannot be written (the disk is full) must not stop the container: what it writes
-    meanwhile is lost, and `trouble` says so.
+    A log that cannot be written must not stop the container: what it writes meanwhile is lost, and
+    `trouble` says so.
     """
 
-    def __init__(self, path: str) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        try:
-            self._fd = os.open(path, flags, 0o600)
-        except OSError as error:
-            raise KernelError.of(error, "log", path) from None
-        self._rest = {"stdout": b"", "stderr": b""}
+    def __init__(
+        self,
+        path: str,
+        driver: str = "json-file",
+        options: dict[str, str] | None = None,
+        details: dict[str, str] | None = None,
+    ) -> None:
+        options = options or {}
+        self.path = path
         self.trouble = ""
+        self._keep = driver != "none"  # without, the file stays empty: who watches holds it open
+        self._most = sizes.parse_size(options["max-size"]) if "max-size" in options else 0
+        self._count = int(options.get("max-file", "1"))
+        pairs = ",".join(f"{quoted(name)}:{quoted(text)}" for name, text in (details or {}).items())
+        self._attributes = f',"attrs":{{{pairs}}}' if pairs else ""
+        self._rest = {"stdout": b"", "stderr": b""}
+        self._torn = False  # the last line in the file is not whole
+        self._fd = -1
+        self._open()
 
     def write(self, stream: str, data: bytes) -> None:
         """Take what the container wrote; whole lines go to the file, the rest waits."""
+        if not self._keep:
+            return
         data = self._rest[stream] + data
-        *whole, rest = data.split(b"\n")
-        if len(rest) >= _LINE:
-            whole, rest = [*whole, rest], b""
-            self._append(stream, [line + b"\n" for line in whole[:-1]] + whole[-1:])
-        else:
-            self._append(stream, [line + b"\n" for line in whole])
-        self._rest[stream] = rest
+        end = data.rfind(b"\n") + 1
+        if len(data) - end >= _LINE:
+            end = len(data)
+        self._rest[stream] = data[end:]
+        if end:
+            self._append(stream, data[:end])
 
-    def close(self) -> None:
-        """Write the last, unfinished lines and close the file."""
+    def flush(self) -> None:
+        """Write the last, unfinished lines."""
         for stream, rest in self._rest.items():
             if rest:
-                self._append(stream, [rest])
+                self._append(stream, rest)
+                self._rest[stream] = b""
+
+    def close(self) -> None:
+        """Write what is left, and close the file."""
+        self.flush()
         os.close(self._fd)
 
-    def _append(self, stream: str, lines: list[bytes]) -> None:
-        time = now()
-        entries = [
-            json.dumps(
-                {"log": line.decode("utf-8", "surrogateescape"), "stream": stream, "time": time}
-            )
-            for line in lines
-        ]
-        if not entries:
-            return
-        # Where only a part of a line could be written, it must not become one with the next.
-        begin = "\n" if self.trouble else ""
-        data = (begin + "\n".join(entries) + "\n").encode("ascii")
+    def _append(self, stream: str, data: bytes) -> None:
+        tail = f',"stream":"{stream}"{self._attributes},"time":"{now()}"}}\n'
+        lines = data.decode("utf-8", "surrogateescape").split("\n")
+        entries = [f'{{"log":{quoted(line)[:-1]}\\n"{tail}' for line in lines[:-1]]
+        if lines[-1]:
+            entries.append(f'{{"log":{quoted(lines[-1])}{tail}')
         try:
-            while data:
-                data = data[os.write(self._fd, data) :]
+            self._write_out(entries)
+        except (OSError, Error) as error:
+            why = os.strerror(error.errno or 0).lower() if isinstance(error, OSError) else error
+            self.trouble = f"some of its log is lost: {why}"
+
+    def _write_out(self, entries: list[str]) -> None:
+        held = os.fstat(self._fd)
+        if held.st_nlink == 0:  # it was removed under us: what comes goes into a new one
+            self._open()
+        if not self._most:
+            self._put("".join(entries))
+            return
+        size, batch = held.st_size * (held.st_nlink > 0), ""
+        for entry in entries:
+            if size and size + len(entry) > self._most:
+                self._put(batch)
+                self._rotate()
+                size, batch = 0, ""
+            size, batch = size + len(entry), batch + entry
+        self._put(batch)
+
+    def _put(self, text: str) -> None:
+        data = ("\n" * self._torn + text).encode("ascii")
+        self._torn = True
+        while data:
+            data = data[os.write(self._fd, data) :]
+        self._torn = False
+
+    def _open(self) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        try:
+            fd = os.open(self.path, flags, 0o600)
         except OSError as error:
-            self.trouble = f"some of its log is lost: {os.strerror(error.errno or 0).lower()}"
+            raise KernelError.of(error, "log", self.path) from None
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = fd
 
-
-def entries(path: str) -> Iterator[dict[str, str]]:
-    """The entries of a log, oldest first; a line that is only half there is left out."""
-    with open(path, encoding="utf-8", errors="replace") as file:
-        for line in file:
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(entry, dict) and {"log", "stream"} <= entry.keys():
-                yield entry
+    def _rotate(self) -> None:
+        """log.json becomes .1, that .2, …; what would be one too many is replaced."""
+        names = [self.path, *(f"{self.path}.{number}" for number in range(1, self._count))]
+        for older, newer in zip(names[:0:-1], names[-2::-1], strict=True):
+            files.rename(newer, older, missing_ok=True)
+        files.unlink(self.path, missing_ok=True)
+        self._open()

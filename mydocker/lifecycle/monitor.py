@@ -28,7 +28,7 @@ from mydocker import cgroups
 from mydocker.errors import NOT_FOUND, Conflict, Error, as_error
 from mydocker.lifecycle.container import Container, now
 from mydocker.lifecycle.containers import Change, Containers
-from mydocker.lifecycle.logs import Log
+from mydocker.lifecycle.logs import open_log
 from mydocker.lifecycle.stdio import Foreground, Stdio
 from mydocker.linux import process
 from mydocker.linux.cleanup import Cleanup
@@ -136,7 +136,7 @@ class Monitor:
     def _run(
         self, undo: Cleanup, stdio: Stdio, started: Callable[[], None], sig_proxy: bool
     ) -> None:
-        log = Log(f"{self.container.directory}/log.json")
+        log = open_log(self.container, self.spec.process.env)
         undo.push(log.close)
         self.group.create(self.spec.linux.resources)
         undo.push(self.group.remove)
@@ -161,6 +161,7 @@ class Monitor:
             stdio.pump(pid, log)
         _, status = os.waitpid(pid, 0)
         oom_killed = self.group.oom_kills() > 0
+        log.flush()  # who sees that it has ended may read its last line
         self._finish(process.exit_code(status), log.trouble, oom_killed)
         stdio.farewell(self.container.exit_code)
 

@@ -67,6 +67,9 @@ class Options(Struct):
     userns: str | None = None
     network: str = "none"
     label: list[str] = []
+    label_file: list[str] = []
+    log_driver: str = "json-file"
+    log_opt: list[str] = []
     stop_signal: str | None = None
     stop_timeout: int | None = None
     cgroup_parent: str = "/mydocker"
@@ -153,7 +156,7 @@ def with_variables(base: list[str], files: list[str], given: list[str]) -> list[
     return [f"{name}={value}" for name, value in found.items()]
 
 
-def read_env_file(path: str) -> list[str]:
+def read_env_file(path: str, flag: str = "env-file") -> list[str]:
     """The lines of an `--env-file`: NAME=VALUE, blank lines and # comments left out.
 
     Blanks before a name do not count; those after a value belong to it, as with Docker.
@@ -165,7 +168,7 @@ def read_env_file(path: str) -> list[str]:
         why = (
             error.strerror.lower() if isinstance(error, OSError) and error.strerror else "not UTF-8"
         )
-        raise NotFound("env-file", path, why) from None
+        raise NotFound(flag, path, why) from None
     return [line for line in lines if line and not line.startswith("#")]
 
 
@@ -233,6 +236,12 @@ def pairs(flag: str, items: list[str]) -> dict[str, str]:
             raise Usage(f"--{flag}", item, "not NAME=VALUE")
         found[name] = value
     return found
+
+
+def labels(options: Options) -> dict[str, str]:
+    """`--label-file`, then `--label`, which wins."""
+    lines = [line for path in options.label_file for line in read_env_file(path, "label-file")]
+    return pairs("label", lines) | pairs("label", options.label)
 
 
 def sysctls(options: Options) -> dict[str, str]:

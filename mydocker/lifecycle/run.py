@@ -6,7 +6,7 @@ import os
 import signal
 
 from mydocker.errors import Conflict, Error, KernelError, NotFound, Usage, as_error
-from mydocker.lifecycle import names, options
+from mydocker.lifecycle import logs, names, options
 from mydocker.lifecycle.container import Container, now
 from mydocker.lifecycle.containers import NEW, Containers
 from mydocker.lifecycle.monitor import Monitor, explain_not_found, hold_signals
@@ -116,6 +116,8 @@ def describe(containers: Containers, asked: Options, image: Image) -> tuple[Cont
     name = names.check(asked.name) if asked.name is not None else names.invent()
     spec = options.spec(asked, image, container_id, f"{directory}/rootfs")
     policy, most = restart_policy(asked)
+    log_opts = options.pairs("log-opt", asked.log_opt)
+    logs.check(asked.log_driver, log_opts)
     stop_signal = asked.stop_signal or image.config.config.stop_signal or "SIGTERM"
     container = Container(
         id=container_id,
@@ -134,7 +136,9 @@ def describe(containers: Containers, asked: Options, image: Image) -> tuple[Cont
         cgroup_parent=asked.cgroup_parent,
         restart_policy=policy,
         restart_most=most,
-        labels={**image.config.config.labels, **options.pairs("label", asked.label)},
+        labels={**image.config.config.labels, **options.labels(asked)},
+        log_driver=asked.log_driver,
+        log_opts=log_opts,
     )
     return container, spec
 
