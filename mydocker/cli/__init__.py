@@ -202,9 +202,11 @@ def run_command(name: str, words: list[str], explain: str | None) -> int | None:
     if enters and not told:
         protect()  # first of all, since what was imported until then is imported again
     command = load(name)
-    if isinstance(command, flags.Group) and words and words[0] in command.own:
-        command, name = command.own[words[0]], f"{name} {words[0]}"
-        words = words[1:]
+    if isinstance(command, flags.Group):
+        at = next((at for at, word in enumerate(words) if not word.startswith("-")), -1)
+        if at >= 0 and words[at] in command.own:
+            command, name = command.own[words[at]], f"{name} {words[at]}"
+            words = words[:at] + words[at + 1 :]
     values, operands = flags.parse(name, command, words)
     if values["help"]:
         print(flags.help_text(name, command))
