@@ -27,6 +27,7 @@ COMMANDS = {
     "pause": "stop all processes of containers where they are",
     "unpause": "let the processes of paused containers go on",
     "attach": "watch a container that runs, and type to it",
+    "events": "tell what happens to containers",
     "wait": "wait for the end of containers, and print their exit codes",
     "rename": "give a container another name",
     "update": "change limits of containers",

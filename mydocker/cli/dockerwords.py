@@ -34,7 +34,7 @@ def container(record: Container, spec: Spec) -> dict[str, Any]:
         "Image": record.image_id,
         "LogPath": f"{record.directory}/log.json",
         "Name": f"/{record.name}",
-        "RestartCount": getattr(record, "restart_count", 0),
+        "RestartCount": record.restart_count,
         "Driver": "overlay2",
         "Platform": "linux",
         "HostConfig": host_config(record, spec),
@@ -60,6 +60,7 @@ def container(record: Container, spec: Spec) -> dict[str, Any]:
             "Labels": Map(record.labels),
             "StopSignal": record.stop_signal,
             "StopTimeout": record.stop_timeout,
+            **({"Healthcheck": healthcheck(record)} if record.healthcheck.test else {}),
         },
         "NetworkSettings": networks(record),
     }
@@ -79,7 +80,29 @@ def state(record: Container) -> dict[str, Any]:
         "Error": record.error,
         "StartedAt": record.started_at or NEVER,
         "FinishedAt": record.finished_at or NEVER,
+        **({"Health": health(record)} if record.health else {}),
     }
+
+
+def healthcheck(record: Container) -> dict[str, Any]:
+    """How its health is asked for; times are in nanoseconds."""
+    check = record.healthcheck
+    return {
+        "Test": check.test,
+        "Interval": check.interval,
+        "Timeout": check.timeout,
+        "StartPeriod": check.start_period,
+        "Retries": check.retries,
+    }
+
+
+def health(record: Container) -> dict[str, Any]:
+    """What the last checks said."""
+    answers = [
+        {"Start": a.start, "End": a.end, "ExitCode": a.exit_code, "Output": a.output}
+        for a in record.health_log
+    ]
+    return {"Status": record.health, "FailingStreak": record.health_streak, "Log": answers}
 
 
 def host_config(record: Container, spec: Spec) -> dict[str, Any]:
@@ -94,6 +117,10 @@ def host_config(record: Container, spec: Spec) -> dict[str, Any]:
         ],
         "LogConfig": {"Type": record.log_driver, "Config": Map(record.log_opts)},
         "NetworkMode": select.network_names(record)[0],
+        "RestartPolicy": {
+            "Name": record.restart_policy,
+            "MaximumRetryCount": record.restart_most,
+        },
         "AutoRemove": record.auto_remove,
         "Init": record.init,
         "CgroupParent": record.cgroup_parent,

@@ -153,11 +153,13 @@ def written(container: Container) -> str:
 def status(container: Container) -> str:
     """Docker's words: `Up 3 minutes`, `Exited (137) 2 hours ago`, `Created`."""
     if container.status == "running":
-        return f"Up {table.ago(container.started_at)}"
+        health = "health: starting" if container.health == "starting" else container.health
+        return f"Up {table.ago(container.started_at)}" + (f" ({health})" if health else "")
     if container.status == "paused":
         return f"Up {table.ago(container.started_at)} (Paused)"
-    if container.status == "exited":
-        return f"Exited ({container.exit_code}) {table.ago(container.finished_at)} ago"
+    if container.status in ("exited", "restarting"):
+        how = f"{container.status.capitalize()} ({container.exit_code})"
+        return f"{how} {table.ago(container.finished_at)} ago"
     return container.status.capitalize()
 
 

@@ -23,6 +23,12 @@ FLAGS = [
     Flag("-t --tty", "bool", "give the container a terminal"),
     Flag("--rm", "bool", "remove the container when it ends"),
     Flag("--restart", "value", "start it again: no, on-failure[:N], always, …", metavar="POLICY"),
+    Flag("--health-cmd", "value", "a command that tells whether it is well", metavar="COMMAND"),
+    Flag("--health-interval", "value", "time between two checks, 30s", metavar="TIME"),
+    Flag("--health-timeout", "value", "time that a check may take, 30s", metavar="TIME"),
+    Flag("--health-retries", "value", "failures until it is unhealthy, 3", metavar="N"),
+    Flag("--health-start-period", "value", "time when failures do not count", metavar="TIME"),
+    Flag("--no-healthcheck", "bool", "do not run the image's check"),
     Flag("--name -name", "value", "a name for the container"),
     Flag("--image", "value", "the image, when the first word is the command"),
     Flag("-e --env", "list", "set a variable", metavar="NAME[=VALUE]"),
@@ -79,7 +85,11 @@ def run(values: dict[str, Any], words: list[str]) -> int:
 def options(values: dict[str, Any], words: list[str]) -> Options:
     """The flags of `run` and `create` as Options; a value that is wrong is named by its flag."""
     given = {name: values[name] for name in Options.fields() if values.get(name) is not None}
-    for name, least, most in (("stop_timeout", -1, 1 << 31), ("oom_score_adj", -1000, 1000)):
+    for name, least, most in (
+        ("stop_timeout", -1, 1 << 31),
+        ("oom_score_adj", -1000, 1000),
+        ("health_retries", 0, 1 << 31),
+    ):
         if name in given:
             given[name] = whole_number(_flag(name), given[name], least, most)
     if "shm_size" in given:

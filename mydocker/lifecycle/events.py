@@ -68,13 +68,17 @@ def read(path: str) -> Iterator[dict[str, Any]]:
             lines = file.readlines()
     except FileNotFoundError:
         return
-    for line in lines:
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(event, dict) and {"time", "id", "action", "attributes"} <= event.keys():
-            yield event
+    yield from filter(None, map(parse, lines))
+
+
+def parse(line: str) -> dict[str, Any] | None:
+    """One line as an event; None if it is none."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    whole = isinstance(event, dict) and {"time", "type", "id", "action", "attributes"} <= {*event}
+    return event if whole else None
 
 
 def _append(path: str, line: bytes) -> None:

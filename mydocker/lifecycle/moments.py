@@ -23,13 +23,17 @@ def parse(text: str | None, flag: str) -> str:
 
     A date without a zone is local time, as with Docker. Usage if it is none of the three.
     """
-    if text is None:
-        return ""
+    return "" if text is None else write(nanoseconds(text, flag))
+
+
+def nanoseconds(text: str, flag: str) -> int:
+    """The moment as nanoseconds since 1970."""
     try:
         for read in (_span, _seconds, _date):
-            nanoseconds = read(text)
-            if nanoseconds is not None:
-                return write(nanoseconds)
+            found = read(text)
+            if found is not None:
+                write(found)
+                return found
     except (ValueError, OverflowError, OSError):  # the 31st of February, the year 99999999
         pass
     hint = "such as 10m, 2026-01-02T03:04:05Z or 1767322800"
@@ -42,13 +46,19 @@ def write(nanoseconds: int) -> str:
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{part:09d}Z"
 
 
-def _span(text: str) -> int | None:
-    """`1h30m`: so long before now, in nanoseconds since 1970."""
+def span(text: str) -> int | None:
+    """`1h30m` in nanoseconds; None if it is not such a text."""
     parts = _SPAN.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         return None
     seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
-    return time.time_ns() - int(seconds * 10**9)
+    return int(seconds * 10**9)
+
+
+def _span(text: str) -> int | None:
+    """`1h30m`: so long before now, in nanoseconds since 1970."""
+    found = span(text)
+    return None if found is None else time.time_ns() - found
 
 
 def _seconds(text: str) -> int | None:

@@ -154,6 +154,7 @@ class Monitor:
         undo.push(self._reap, pid)
         self._handshake(channel, stdio, pid)
         started()
+        self._watch_health(undo, stdio)
         if stdio.foreground:
             with Foreground(stdio, pid, sig_proxy and not stdio.raw), Heard():
                 stdio.pump(pid, log)
@@ -164,6 +165,15 @@ class Monitor:
         log.flush()  # who sees that it has ended may read its last line
         self._finish(process.exit_code(status), log.trouble, oom_killed)
         stdio.farewell(self.container.exit_code)
+
+    def _watch_health(self, undo: Cleanup, stdio: Stdio) -> None:
+        stdio.chores = []
+        if self.container.healthcheck.test:
+            from mydocker.lifecycle.health import HealthWatch
+
+            watch = HealthWatch(self)
+            undo.push(watch.close)
+            stdio.chores.append(watch)
 
     def _handshake(self, channel: Channel, stdio: Stdio, pid: int) -> None:
         """Let PID 1 build its world, record it as running, and let it execute."""
@@ -177,6 +187,8 @@ class Monitor:
             container.pid, container.pid_started = pid, process.start_time(pid)
             container.started_at, container.finished_at = now(), ""
             container.oom_killed, container.restart_asked = False, False
+            container.health = "starting" if container.healthcheck.test else ""
+            container.health_streak, container.health_log = 0, []
             container.become("running")
         self.container = container
         self._began = time.monotonic()

@@ -42,6 +42,12 @@ class Options(Struct):
     interactive: bool = False
     rm: bool = False
     restart: str | None = None
+    health_cmd: str | None = None
+    health_interval: str | None = None
+    health_timeout: str | None = None
+    health_start_period: str | None = None
+    health_retries: int | None = None
+    no_healthcheck: bool = False
     init: bool = False
     cidfile: str | None = None
     sig_proxy: bool = True

@@ -7,7 +7,7 @@ import signal
 
 from mydocker.errors import Conflict, Error, KernelError, NotFound, Usage, as_error
 from mydocker.lifecycle import logs, names, options
-from mydocker.lifecycle.container import Container, now
+from mydocker.lifecycle.container import Container, Healthcheck, now
 from mydocker.lifecycle.containers import NEW, Containers
 from mydocker.lifecycle.monitor import Monitor, explain_not_found, hold_signals
 from mydocker.lifecycle.options import Options
@@ -134,6 +134,7 @@ def describe(containers: Containers, asked: Options, image: Image) -> tuple[Cont
         stop_signal=parse_signal(stop_signal),
         stop_timeout=10 if asked.stop_timeout is None else asked.stop_timeout,
         cgroup_parent=asked.cgroup_parent,
+        healthcheck=healthcheck(asked, image),
         restart_policy=policy,
         restart_most=most,
         labels={**image.config.config.labels, **options.labels(asked)},
@@ -153,6 +154,17 @@ def restart_policy(asked: Options) -> tuple[str, int]:
     if asked.rm and policy != "no":
         raise Usage("run", "--restart", "does not go with --rm")
     return policy, most
+
+
+def healthcheck(asked: Options, image: Image) -> Healthcheck:
+    """How the container's health is asked for, by the flags and by the image."""
+    own = image.config.config.other.get("Healthcheck")
+    flags = (asked.health_cmd, asked.health_interval, asked.health_timeout, asked.health_retries)
+    if not (own or asked.no_healthcheck or any(flags) or asked.health_start_period):
+        return Healthcheck()
+    from mydocker.lifecycle import health
+
+    return health.wanted(asked, own if isinstance(own, dict) else {})
 
 
 def create(containers: Containers, container: Container, spec: Spec, asked: Options) -> None:

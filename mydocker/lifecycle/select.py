@@ -106,7 +106,7 @@ def _exited(_: Containers, value: str) -> Callable[[Container], bool]:
 def _health(_: Containers, value: str) -> Callable[[Container], bool]:
     if value not in HEALTH:
         raise Usage("--filter", f"health={value}", f"not one of {' '.join(HEALTH)}")
-    return lambda c: (getattr(c, "health", "") or "none") == value
+    return lambda c: (c.health or "none") == value
 
 
 def _ancestor(containers: Containers, value: str) -> Callable[[Container], bool]:

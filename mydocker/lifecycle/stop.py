@@ -105,7 +105,8 @@ def wait_for_end(containers: Containers, container: Container) -> None:
     while True:
         try:
             now = containers.load(container.id)
-        except NotFound:
+        except NotFound:  # it was to be removed at its end
+            wait_for_monitor(container)
             return
         if (now.pid, now.pid_started) != (container.pid, container.pid_started):
             break
