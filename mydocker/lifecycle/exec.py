@@ -155,7 +155,7 @@ class Entry:
         To be asked when nothing of the command is left: its first process is the last to go, after
         all others have been killed and reaped.
         """
-        patience = 100 if error.what in UNDER_US else 0
+        patience = 20 if error.what in UNDER_US else 0
         while error.code == RUNTIME_FAILED and not isinstance(error, Conflict):
             if not self.container.alive():
                 return self.ended()
@@ -163,6 +163,8 @@ class Entry:
                 break
             patience -= 1
             time.sleep(0.01)
+        if error.what == "container":  # the channel was closed, without a word
+            return Error("exec", self.container.name, "the process that starts it was killed")
         return error
 
     def ended(self) -> Error:
