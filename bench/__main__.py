@@ -54,6 +54,8 @@ class Bench:
                 cost = work.sample(engine)
                 if number:
                     samples[engine.name].append(cost)
+        for engine in engines:
+            work.clear(engine)
         return Result.of(work, samples)
 
 

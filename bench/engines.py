@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
@@ -27,6 +28,10 @@ class Engine:
     command: list[str]
     options: list[str] = []
     """What a `run` needs on top, to stay within this benchmark."""
+    keeper: str
+    """How the process is called that stays with a container in the background (proc(5), comm)."""
+    create: tuple[str, ...] = ("create",)
+    """The command that leaves a container behind that does not run."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory / self.name
@@ -76,11 +81,45 @@ class Engine:
         """The command line that runs `true` in a new container, and removes that."""
         return [*self.command, "run", "--rm", *self.options, *options, "busybox", "true"]
 
+    def detached(self, name: str) -> list[str]:
+        """The command line that starts a container which does nothing, in the background."""
+        words = ["run", "-d", *self.options, "--network", "none", "--name", name]
+        return [*self.command, *words, "busybox", "sleep", "100000"]
+
+    def exec(self, name: str) -> list[str]:
+        """The command line that runs `true` in a container that is there."""
+        return [*self.command, "exec", name, "true"]
+
+    def remove(self, names: list[str]) -> None:
+        """Remove containers, also such as run."""
+        self.call("rm", "-f", *names)
+
+    def created(self, count: int) -> None:
+        """Leave so many containers behind that do not run."""
+        words = [*self.command, *self.create, *self.options, "--network", "none", "busybox", "true"]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(lambda _: host.call(words, self.environment), range(count)))
+
+    def keepers(self) -> list[int]:
+        """The processes that stay with this engine's containers; what they are told names us."""
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                told = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+                ours = str(self.directory).encode() in told
+                if ours and (process / "comm").read_text().startswith(self.keeper):
+                    found.append(int(process.name))
+            except OSError:  # it has ended
+                continue
+        return found
+
 
 class Mydocker(Engine):
     """This checkout's own launcher, with a state root of its own."""
 
     name = "mydocker"
+    keeper = "mydocker-mon"
+    create = ("run",)
 
     def set_up(self) -> None:
         self.command = [str(host.LAUNCHER)]
@@ -102,6 +141,7 @@ class Runc(Engine):
     """runc alone: a bundle on disk, no image, no layers, no record of what has run."""
 
     name = "runc"
+    keeper = ""
     programs = ("runc",)
     package = "runc"
 
@@ -110,22 +150,43 @@ class Runc(Engine):
         rootfs.mkdir()
         host.call(["tar", "-C", str(rootfs), "-xf", str(host.ROOTFS_TAR)])
         self.call("spec", "--bundle", str(self.directory))
-        config = self.directory / "config.json"
-        spec = json.loads(config.read_text())
-        spec["process"] |= {"terminal": False, "args": ["true"], "rlimits": []}
-        spec["linux"]["cgroupsPath"] = f"/{self.cgroup}/busybox"
-        config.write_text(json.dumps(spec))
+        self.spec = json.loads((self.directory / "config.json").read_text())
+        self.spec["root"]["path"] = str(rootfs)
+        self.bundle("busybox", "true")
+        self.state = ["runc", "--root", f"{self.directory}/state"]
+
+    def bundle(self, name: str, *args: str) -> str:
+        """The directory of a bundle that runs `args`, made where it is missing."""
+        directory = self.directory / f"bundle-{name}"
+        directory.mkdir(exist_ok=True)
+        spec = dict(self.spec)
+        spec["process"] |= {"terminal": False, "args": args, "rlimits": []}
+        spec["linux"]["cgroupsPath"] = f"/{self.cgroup}/{name}"
+        (directory / "config.json").write_text(json.dumps(spec))
+        return str(directory)
 
     def run(self, *options: str) -> list[str]:
         """The same with runc; a bundle has a network namespace without a network, as `none` is."""
-        state = ["--root", f"{self.directory}/state"]
-        return ["runc", *state, "run", "--bundle", str(self.directory), "busybox"]
+        bundle = f"{self.directory}/bundle-busybox"
+        return [*self.state, "run", "--bundle", bundle, "busybox"]
+
+    def detached(self, name: str) -> list[str]:
+        bundle = self.bundle(name, "sleep", "100000")
+        return [*self.state, "run", "--detach", "--bundle", bundle, name]
+
+    def exec(self, name: str) -> list[str]:
+        return [*self.state, "exec", name, "true"]
+
+    def remove(self, names: list[str]) -> None:
+        for name in names:
+            host.call([*self.state, "delete", "--force", name], self.environment)
 
 
 class Podman(Engine):
     """podman, told by flags and a file of ours where everything is."""
 
     name = "podman"
+    keeper = "conmon"
     programs = ("podman",)
     package = "podman"
 
@@ -159,6 +220,7 @@ class Docker(Engine):
     """
 
     name = "docker"
+    keeper = "containerd-shim"
     programs = ("dockerd", "docker", "unshare")
     package = "docker.io"
 

@@ -51,6 +51,14 @@ def call(words: list[str], environment: dict[str, str] | None = None) -> str:
     return done.stdout
 
 
+def proportional_size(pid: int) -> int:
+    """The memory of a process in bytes, where shared pages count in part (smaps_rollup, Pss)."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
 def room() -> tempfile.TemporaryDirectory[str]:
     """A directory for all engines, with a name of its own, which their cgroups have too.
 

@@ -35,6 +35,9 @@ class Work:
         """Do it once, and return what it cost, in `unit`."""
         raise NotImplementedError
 
+    def clear(self, engine: Engine) -> None:
+        """Take away what `prepare` made, before the next work begins."""
+
 
 class Run(Work):
     """From nothing to a container that has run `true`, and away again."""
@@ -53,4 +56,74 @@ class Run(Work):
         return (ended - began) / 1e6
 
 
-WORKS: tuple[Work, ...] = (Run(),)
+class Exec(Work):
+    """A second command, in a container that runs."""
+
+    name = "exec"
+    title = "`exec CONTAINER true`"
+    peers = (Runc, Podman, Docker)
+    budgets = (Budget(("docker",), 1.0, 0.6), Budget(("podman",), 0.4, 0.25))
+
+    def prepare(self, engine: Engine) -> None:
+        host.timed(engine.detached("bird"), engine.environment)
+
+    def sample(self, engine: Engine) -> float:
+        began, ended = host.timed(engine.exec("bird"), engine.environment)
+        return (ended - began) / 1e6
+
+    def clear(self, engine: Engine) -> None:
+        engine.remove(["bird"])
+
+
+class Memory(Work):
+    """What stays in memory beside a container in the background: its monitor, shim or conmon.
+
+    The proportional set size: a page that n processes share counts 1/n for each (proc_pid_smaps(5),
+    Pss). So there are many of them, as on a machine that is in use.
+    """
+
+    COUNT = 50
+
+    name = "memory"
+    title = f"left running for each of {COUNT} detached containers"
+    unit = "MB"
+    peers = (Podman, Docker)
+    budgets = (Budget(("docker",), 0.6, 0.08),)
+
+    def names(self) -> list[str]:
+        """What the containers are called."""
+        return [f"bird{number}" for number in range(self.COUNT)]
+
+    def prepare(self, engine: Engine) -> None:
+        for name in self.names():
+            host.timed(engine.detached(name), engine.environment)
+
+    def sample(self, engine: Engine) -> float:
+        pids = engine.keepers()
+        if len(pids) != self.COUNT:
+            raise host.Failed(f"{engine.name}: {len(pids)} {engine.keeper}, not {self.COUNT}")
+        return sum(map(host.proportional_size, pids)) / self.COUNT / 1e6
+
+    def clear(self, engine: Engine) -> None:
+        engine.remove(self.names())
+
+
+class List(Work):
+    """All containers there are. It is the last work, for its many containers stay."""
+
+    COUNT = 500
+
+    name = "ps"
+    title = f"`ps -a` with {COUNT} containers"
+    peers = (Podman, Docker)
+    budgets = (Budget(("docker",), 1.5, 1.0),)
+
+    def prepare(self, engine: Engine) -> None:
+        engine.created(self.COUNT)
+
+    def sample(self, engine: Engine) -> float:
+        began, ended = host.timed([*engine.command, "ps", "-a"], engine.environment)
+        return (ended - began) / 1e6
+
+
+WORKS: tuple[Work, ...] = (Run(), Exec(), Memory(), List())

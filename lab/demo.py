@@ -71,6 +71,23 @@ $ build/mydocker images
 $ build/mydocker run -ti myimage cat /note
 = ^a layer of changes
 
+5.4 Exec: a second command in a container that runs, in all its namespaces and its cgroup
+$ build/mydocker run -d --name bird top
+$ build/mydocker ps
+= \bUp\b.*\bbird$
+$ build/mydocker exec bird sh
+# ps
+# hostname
+# env
+# exit
+= \b1 root +top$
+≠ MYDOCKER_ROOT
+$ build/mydocker exec bird sh -c 'exit 42'
+? 42
+$ build/mydocker top bird
+= \btop$
+$ build/mydocker rm -f bird
+
 5.7 Isolated file systems: two containers of one image do not see each other's files
 $ build/mydocker run -ti sh
 # echo mine > /tmp/of-the-first; ls /tmp
@@ -89,7 +106,7 @@ $ build/mydocker run -ti -e bird=123 -e luck=bird sh
 ≠ MYDOCKER_ROOT
 
 And nothing is left on the host
-$ build/mydocker rm $(build/mydocker ps -aq)
+$ build/mydocker ps -aq | xargs -r build/mydocker rm
 $ build/mydocker system check
 """
 

@@ -21,6 +21,7 @@ import time
 from mydocker.errors import CANNOT_EXECUTE, NOT_FOUND, Error, as_error
 from mydocker.lifecycle.exec import Entry, Request
 from mydocker.linux import process, syscalls, trace
+from mydocker.linux.cleanup import Cleanup
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,29 +41,33 @@ def capture(container: Container, words: list[str], seconds: float) -> tuple[int
     when the container does not run any more.
     """
     entry = Entry(container, words, Request())
+    try:
+        return _capture(entry, seconds)
+    except Error as error:
+        if error.code in (CANNOT_EXECUTE, NOT_FOUND):
+            return error.code, str(error).encode()
+        raise entry.explained(error) from None
+
+
+def _capture(entry: Entry, seconds: float) -> tuple[int, bytes]:
     read, write = os.pipe()
     null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-    syscalls.fchown(write, entry.owner(), -1)
-    pid = 0
-    try:
-        pid, channel = entry.enter((null, write, write))
-        os.close(write)
-        write = -1
-        entry.handshake(channel)
+    with Cleanup() as undo:
+        undo.push(os.close, read)
+        with Cleanup() as theirs:
+            theirs.push(os.close, null)
+            theirs.push(os.close, write)
+            syscalls.fchown(write, entry.owner(), -1)
+            pid, channel = entry.enter((null, write, write))
+            undo.push(_end, pid)
+            entry.handshake(channel)
         output = _read(read, pid, time.monotonic() + seconds)
-        code, pid = _end(pid), 0
-        if output is None:
-            return FAILED, f"the check did not end within {seconds:g} seconds".encode()
-        return code, output
-    except Error as error:
-        if error.code not in (CANNOT_EXECUTE, NOT_FOUND):
-            raise
-        return error.code, str(error).encode()
-    finally:
-        if pid:
-            _end(pid)
-        for fd in {read, write, null} - {-1}:
-            os.close(fd)
+        undo.keep()
+        os.close(read)
+        code = _end(pid)
+    if output is None:
+        return FAILED, f"the check did not end within {seconds:g} seconds".encode()
+    return code, output
 
 
 def _read(fd: int, pid: int, deadline: float) -> bytes | None:

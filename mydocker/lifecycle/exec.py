@@ -17,7 +17,7 @@ import signal
 import time
 
 from mydocker import cgroups
-from mydocker.errors import CANNOT_EXECUTE, NOT_FOUND, Conflict, Error, NotFound
+from mydocker.errors import RUNTIME_FAILED, Conflict, Error, NotFound
 from mydocker.lifecycle.containers import Containers
 from mydocker.lifecycle.keeper import Keeper
 from mydocker.lifecycle.repair import put_right
@@ -62,12 +62,15 @@ def execute(root: str, word: str, words: list[str], asked: Request) -> int:
         raise Error("exec", "stdin", "is not a terminal", hint=hint, code=1)
     entry = Entry(running(Containers(root), word), words, asked)
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
-    if asked.detach:
+    try:
+        if not asked.detach:
+            return entry.attended(asked.interactive)
         from mydocker.lifecycle.detach import detach
 
         detach(entry.alone)
         return 0
-    return entry.attended(asked.interactive)
+    except Error as error:
+        raise entry.explained(error) from None
 
 
 def running(containers: Containers, word: str) -> Container:
@@ -107,7 +110,10 @@ class Entry:
 
     def __init__(self, container: Container, words: list[str], asked: Request) -> None:
         self.container = container
-        self.spec = container.spec()
+        try:
+            self.spec = container.spec()
+        except NotFound:  # it has been removed since its record was read
+            raise self.ended() from None
         self.process = describe(self.spec, words, asked)
         self.group = cgroups.group(container.cgroup_parent, container.id)
 
@@ -125,8 +131,6 @@ class Entry:
         try:
             linux = self.spec.linux
             return join.enter(container.pid, pidfd, linux, group.fork, group.add, main)
-        except Error as error:
-            raise self.explained(error) from None
         finally:
             os.close(pidfd)
 
@@ -142,25 +146,26 @@ class Entry:
             channel.expect("ready")
             channel.send("exec")
             channel.receive()  # closed by a successful execve; an error is raised here
-        except Error as error:
-            raise self.explained(error) from None
         finally:
             channel.close()
 
     def explained(self, error: Error) -> Error:
         """The error, or that the container came to its end, which is why.
 
-        The first process ends slowly: it is the last to go, when all others have been killed.
+        To be asked when nothing of the command is left: its first process is the last to go, after
+        all others have been killed and reaped.
         """
-        if error.code in (CANNOT_EXECUTE, NOT_FOUND):
-            return error
-        patience = 100 if error.what in UNDER_US else 0
-        while self.container.alive():
+        patience = 20 if error.what in UNDER_US else 0
+        while error.code == RUNTIME_FAILED and not isinstance(error, Conflict):
+            if not self.container.alive():
+                return self.ended()
             if not patience:
-                return error
+                break
             patience -= 1
             time.sleep(0.01)
-        return self.ended()
+        if error.what == "container":  # the channel was closed, without a word
+            return Error("exec", self.container.name, "the process that starts it was killed")
+        return error
 
     def ended(self) -> Error:
         """The container was there when we looked, and is no more."""

@@ -56,9 +56,12 @@ class Channel:
 
         A message of type `error` is raised as the Error it carries.
         """
-        data, rights, _, _ = self._end.recvmsg(
-            _SIZE, _socket.CMSG_SPACE(4), _socket.MSG_CMSG_CLOEXEC
-        )
+        try:
+            data, rights, _, _ = self._end.recvmsg(
+                _SIZE, _socket.CMSG_SPACE(4), _socket.MSG_CMSG_CLOEXEC
+            )
+        except ConnectionResetError:  # closed before it had read all that we sent
+            return None
         if not data:
             return None
         message: dict[str, Any] = json.loads(data)

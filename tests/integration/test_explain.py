@@ -15,7 +15,7 @@ from mydocker.linux.decode import shorten
 from tests.conftest import CHECKOUT, IMAGE, Mydocker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    pass
 
 NAMES = {"fork": "clone"}
 """The calls of the C library that have another name in the kernel."""
@@ -119,16 +119,43 @@ RUNS: dict[tuple[str, ...], list[str]] = {
 
 @pytest.mark.parametrize("flags", RUNS, ids=" ".join)
 def test_what_is_told_is_what_strace_sees_in_each_process(
-    mydocker: Mydocker, tmp_path: Path, flags: tuple[str, ...], eventually: Callable[..., None]
+    mydocker: Mydocker, tmp_path: Path, flags: tuple[str, ...]
 ) -> None:
+    words = [word.replace("VOLUME", f"{tmp_path}/volume") for word in flags]
+    by_role = compare(mydocker, tmp_path, ["run", "--explain", *words, "true"], RUNS[flags])
+    assert list(by_role) == RUNS[flags]
+
+
+EXECS: dict[tuple[str, ...], list[str]] = {
+    (): ["mydocker", "keeper", "joiner", "exec"],
+    ("-t", "-u", "daemon", "-w", "/tmp"): ["mydocker", "keeper", "joiner", "exec"],
+    ("-d",): ["mydocker", "between", "monitor", "joiner", "exec"],
+}
+
+
+@pytest.mark.parametrize("userns", ["host", "auto"])
+@pytest.mark.parametrize("flags", EXECS, ids=" ".join)
+def test_what_exec_tells_is_what_strace_sees(
+    mydocker: Mydocker, tmp_path: Path, flags: tuple[str, ...], userns: str
+) -> None:
+    mydocker.ok("run", "-d", "--name", "bird", "--userns", userns, "top")
+    compare(mydocker, tmp_path, ["exec", "--explain", *flags, "bird", "true"], EXECS[flags])
+
+
+def compare(
+    mydocker: Mydocker, directory: Path, words: list[str], roles: list[str]
+) -> dict[str, list[Call]]:
+    """Run a command that explains itself under strace: both must tell the same of each process.
+
+    What was told, in the order in which the processes had something to tell.
+    """
     if not shutil.which("strace"):
         pytest.skip("strace is not installed")
-    words = [word.replace("VOLUME", f"{tmp_path}/volume") for word in flags]
     python = [f"{CHECKOUT}/.venv/bin/python3", "-I", "-S", f"{CHECKOUT}/mydocker/__main__.py"]
-    strace = ["strace", "-ff", "--decode-pids=pidns", "-s", "8192", "-o", f"{tmp_path}/trace"]
+    strace = ["strace", "-ff", "--decode-pids=pidns", "-s", "8192", "-o", f"{directory}/trace"]
     strace += ["-e", f"trace={','.join(CALLS)}"]
     process = subprocess.Popen(
-        [*strace, *python, "run", "--explain", *words, "true"],
+        [*strace, *python, *words],
         env=mydocker.environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -137,12 +164,13 @@ def test_what_is_told_is_what_strace_sees_in_each_process(
     )
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 0, stderr
-    first = min(int(path.suffix[1:]) for path in tmp_path.glob("trace.*"))
-    by_process, by_role = seen(tmp_path, first), told(stderr)
+    first = min(int(path.suffix[1:]) for path in directory.glob("trace.*"))
+    by_process, by_role = seen(directory, first), told(stderr)
     del by_process[0][0]  # strace's own execve of Python
-    assert list(by_role) == RUNS[flags]
-    for role, calls in zip(RUNS[flags], by_process, strict=True):
+    assert sorted(by_role) == sorted(roles)
+    for role, calls in zip(roles, by_process, strict=True):
         assert [repr(call) for call in by_role[role]] == [repr(call) for call in calls], role
+    return by_role
 
 
 # What it looks like
@@ -221,6 +249,8 @@ EACH: dict[str, tuple[str, ...]] = {
     "logs": ("bird",),
     "inspect": ("bird",),
     "commit": ("bird", "changed"),
+    "exec": ("fish", "true"),
+    "top": ("fish",),
     "ps": ("-a",),
     "images": (),
     "rmi": ("small", "other"),
@@ -228,12 +258,13 @@ EACH: dict[str, tuple[str, ...]] = {
     "system": ("check",),
     "version": (),
 }
-SILENT = {"images", "inspect", "logs", "ps", "system", "version"}
+SILENT = {"images", "inspect", "logs", "ps", "system", "top", "version"}
 """Those that only look."""
 
 
 def test_every_command_can_be_explained_and_says_nothing_unasked(mydocker: Mydocker) -> None:
     assert EACH.keys() <= COMMANDS.keys()
+    mydocker.ok("run", "-d", "--name", "fish", "top")
     for name, words in EACH.items():
         done = mydocker.run(name, "--explain", *words)
         assert done.returncode == 0, (name, done.stderr)

@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 WAYS = ("kill", "EIO", "ENOSPC")
-ROLES = ("mydocker", "between", "monitor", "helper", "userns", "init", "command")
+ROLES = (
+    *("mydocker", "between", "monitor", "helper", "userns", "init", "command"),
+    *("keeper", "joiner", "exec"),
+)
 Words = tuple[str, ...]
 SAMPLE = 4  # points of each role of each scenario
 
@@ -38,6 +41,8 @@ class Scenario:
     """A command to be stopped: what must be there before it, and what succeeds after it."""
 
     words: Words = ()
+    keeps = False
+    """Whether a container belongs to all points: then there is always something on the host."""
 
     def __init__(self, mydocker: Mydocker, tmp_path: Path) -> None:
         self.mydocker = mydocker
@@ -156,6 +161,7 @@ class Repair(Scenario):
 
 class Commit(Scenario):
     words: Words = ("commit", "bird", "small")
+    keeps = True
 
     def once(self) -> None:
         self.mydocker.ok("run", "-d", "--name", "bird", "sh", "-c", "rm /etc/group; exec top")
@@ -168,6 +174,27 @@ class Commit(Scenario):
         assert self.container.alive()
         assert not group.frozen()
         self.mydocker.run("rmi", "-f", "small")
+
+
+class Exec(Scenario):
+    words: Words = ("exec", "-t", "-u", "daemon", "bird", "true")
+    keeps = True
+
+    def once(self) -> None:
+        self.mydocker.ok("run", "-d", "--name", "bird", "--userns", "auto", "top")
+        (self.container,) = Containers(str(self.mydocker.root))
+
+    def legitimate(self) -> None:
+        # Of the container only its own process is left, and of mydocker only its monitor.
+        group = cgroups.group(self.mydocker.cgroup_parent, self.container.id)
+        assert self.container.alive()
+        wait_until(lambda: group.processes() == [self.container.pid], 5)
+        ours = [self.container.monitor_pid]
+        wait_until(lambda: processes(self.mydocker) == ours, 5)
+
+
+class ExecDetached(Exec):
+    words: Words = ("exec", "-d", "bird", "true")
 
 
 SCENARIOS = {
@@ -183,6 +210,8 @@ SCENARIOS = {
         Tag,
         Repair,
         Commit,
+        Exec,
+        ExecDetached,
     )
 }
 
@@ -242,7 +271,7 @@ def sweep(scenario: Scenario, points: list[str]) -> list[str]:
                         store.verify(image)
                         verified.add(image.id)
                 scenario.legitimate()
-                wait_until(lambda: not remains(mydocker) or isinstance(scenario, Commit), 5)
+                wait_until(lambda: not remains(mydocker) or scenario.keeps, 5)
                 assert Path("/proc/self/mountinfo").read_text() == mounts
             except AssertionError as error:
                 text = " ".join(str(error).split())

@@ -36,6 +36,11 @@ DEAR = (
 COMMANDS = {"mydocker.cli", "mydocker.cli.flags", "mydocker.cli.run"}
 UNUSED = (
     "mydocker.network",
+    "mydocker.lifecycle.check",
+    "mydocker.lifecycle.exec",
+    "mydocker.lifecycle.keeper",
+    "mydocker.lifecycle.top",
+    "mydocker.sandbox.join",
     "mydocker.linux.explain",
     "mydocker.linux.decode",
     "mydocker.rootfs.commit",

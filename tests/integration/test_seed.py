@@ -243,6 +243,33 @@ def test_5_8_the_environment_is_what_was_asked_for(mydocker: Mydocker) -> None:
     assert terminal.leave() == 0
 
 
+# 5.4: into a container that runs
+
+
+def test_5_4_a_second_shell_in_a_running_container(mydocker: Mydocker) -> None:
+    typed(mydocker, "build/mydocker run -d --name bird top")
+    assert " Up " in typed(mydocker, "build/mydocker ps").splitlines()[1]
+    terminal = Terminal(mydocker, "build/mydocker exec bird sh")
+    listed = terminal.type("ps")
+    assert re.search(r"^ +1 root +top$", listed, re.MULTILINE)
+    assert re.search(r"^ +\d+ root .* sh$|^ +\d+ root +sh$", listed, re.MULTILINE)
+    bird = the_one(mydocker)
+    assert terminal.type("hostname") == bird["id"][:12]
+    for name in ("mnt", "uts", "ipc", "pid", "net", "cgroup"):
+        outside = os.readlink(f"/proc/{bird['pid']}/ns/{name}")
+        assert terminal.type(f"readlink /proc/self/ns/{name}") == outside
+        assert outside != os.readlink(f"/proc/self/ns/{name}")
+    pids = group_of(mydocker, bird).processes()
+    assert len(pids) == 2
+    first, second = (Path(f"/proc/{pid}/cgroup").read_text() for pid in pids)
+    assert first == second
+    environment = dict(line.partition("=")[::2] for line in terminal.type("env").splitlines())
+    assert set(environment) <= {"PATH", "HOSTNAME", "TERM", "HOME", "PWD", "SHLVL"}
+    assert terminal.type("echo from exec > /note; cat /note") == "from exec"
+    assert terminal.leave() == 0
+    assert " Up " in typed(mydocker, "build/mydocker ps").splitlines()[1]
+
+
 # The first commands of 5.1 to 5.3, as far as they go
 
 
