@@ -189,9 +189,8 @@ def run_command(name: str, words: list[str], explain: str | None) -> int | None:
     if enters and not told:
         protect()  # first of all, since what was imported until then is imported again
     command = load(name)
-    if isinstance(command, flags.Group) and words and words[0] in command.own:
-        command, name = command.own[words[0]], f"{name} {words[0]}"
-        words = words[1:]
+    if isinstance(command, flags.Group):
+        name, command, words = command.choose(name, words)
     values, operands = flags.parse(name, command, words)
     if values["help"]:
         print(flags.help_text(name, command))

@@ -111,6 +111,14 @@ WRONG: dict[str, list[tuple[str, str]]] = {
     ],
     "--network": [("nope", "nope"), ("", "network")],
     "--label": [("=x", "--label: =x")],
+    "--label-file": [("/nope", "label-file: /nope"), ("/proc/self/exe", "label-file")],
+    "--log-driver": [("nope", "--log-driver: nope"), ("", "--log-driver")],
+    "--log-opt": [
+        ("x", "--log-opt: x"),
+        ("nope=1", "--log-opt: nope"),
+        ("max-size=x", "max-size: x"),
+        ("max-file=3", "means nothing without max-size"),
+    ],
     "--cidfile": [("/nope/x", "/nope/x"), ("/", "/: file exists"), ("", "--cidfile")],
     "--cgroup-parent": [("../x", "../x"), ("a\nb", r"a\x0ab")],
 }
