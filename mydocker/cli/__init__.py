@@ -204,10 +204,7 @@ def run_command(name: str, words: list[str], explain: str | None) -> int | None:
         protect()  # first of all, since what was imported until then is imported again
     command = load(name)
     if isinstance(command, flags.Group):
-        at = next((at for at, word in enumerate(words) if not word.startswith("-")), -1)
-        if at >= 0 and words[at] in command.own:
-            command, name = command.own[words[at]], f"{name} {words[at]}"
-            words = words[:at] + words[at + 1 :]
+        name, command, words = command.choose(name, words)
     values, operands = flags.parse(name, command, words)
     if values["help"]:
         print(flags.help_text(name, command))

@@ -92,11 +92,21 @@ class Group(Command):
         width = max(map(len, own))
         told = [f"  {name:{width}}  {command.summary}" for name, command in own.items()]
         text = "\n".join([summary, "", "Commands:", *told])
-        super().__init__(self._refuse, "COMMAND ...", text, least=1, stop_at_word=True)
+        super().__init__(self._nothing, "COMMAND ...", text, least=1, stop_at_word=True)
         self.own = own
 
-    def _refuse(self, _: dict[str, Any], words: list[str]) -> int:
-        raise Usage(words[0], "", "no such subcommand", hint=f"there are {', '.join(self.own)}")
+    def choose(self, name: str, words: list[str]) -> tuple[str, Command, list[str]]:
+        """The subcommand that the first word names which is no flag, and the other words."""
+        for place, word in enumerate(words):
+            if not word.startswith("-"):
+                if word not in self.own:
+                    known = ", ".join(self.own)
+                    raise Usage(name, word, "no such subcommand", hint=f"there are {known}")
+                return f"{name} {word}", self.own[word], words[:place] + words[place + 1 :]
+        return name, self, words
+
+    def _nothing(self, _: dict[str, Any], words: list[str]) -> None:
+        """Not reached: without a subcommand there are too few arguments, with one it is run."""
 
 
 COMMON = [

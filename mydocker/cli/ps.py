@@ -92,8 +92,8 @@ def formatted(shown: list[Container], values: dict[str, Any]) -> None:
     from mydocker.cli.format import Format
 
     wanted = Format(values["format"], HEADINGS, Label=lambda name: name)
-    size = values["size"] or (wanted.template.mentions("Size") and values["format"] != "json")
-    files = any(map(wanted.template.mentions, ("Mounts", "LocalVolumes", "Networks")))
+    size = values["size"] or wanted.template.mentions("Size")
+    files = any(map(wanted.template.mentions, ("", "Mounts", "LocalVolumes", "Networks")))
     wanted.show(record(fields(c, values["no_trunc"], size, files), c) for c in shown)
 
 

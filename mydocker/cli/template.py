@@ -68,9 +68,9 @@ class Template:
         return _Run(self.text, value, FUNCTIONS | (HEADING if heading else {})).body(self._tree)
 
     def mentions(self, field: str) -> bool:
-        """Whether it asks for that field, or for everything: some are dear to find out."""
+        """Whether it asks for that field, or with "" for all of them: some are dear to find out."""
         words = [word for action in _ACTION.finditer(self.text) for word in _words(action[2])]
-        return any(w == f".{field}" or (kind, w) == ("dot", ".") for kind, w, _ in words)
+        return any(text == f".{field}" for _, text, _ in words)
 
 
 def wrong(text: str, why: str, hint: str = "") -> Usage:
@@ -370,6 +370,19 @@ def _printf(form: str, *values: Any) -> str:
     return _VERB.sub(verb, form)
 
 
+def _len(value: Any) -> int:
+    return len(value.encode() if isinstance(value, str) else value)
+
+
+def _print(*values: Any) -> str:
+    """One after the other; Go puts a blank between two of which neither is a text."""
+    told = ""
+    for place, value in enumerate(values):
+        texts = place == 0 or isinstance(value, str) or isinstance(values[place - 1], str)
+        told += ("" if texts else " ") + text_of(value)
+    return told
+
+
 def _slice(value: Any, first: int = 0, last: int | None = None) -> Any:
     return value[first:last]
 
@@ -399,10 +412,10 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "and": _and,
     "or": _or,
     "not": lambda value: not truth(value),
-    "len": len,
+    "len": _len,
     "index": _index,
     "slice": _slice,
-    "print": lambda *values: "".join(map(text_of, values)),
+    "print": _print,
     "println": lambda *values: " ".join(map(text_of, values)) + "\n",
     "printf": _printf,
     "eq": lambda a, *others: any(a == b for b in others),
