@@ -35,9 +35,6 @@ FILE = "network.json"
 FILES = ("hosts", "hostname", "resolv.conf")
 """What is made for a container and mounted at /etc."""
 
-SYSCTLS = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
-"""In a network of its own anybody may listen on port 80 and send a ping, as in Docker."""
-
 
 # Before the container is there
 
@@ -134,7 +131,7 @@ def prepare_spec(spec: Spec, wish: Wish, containers: Containers, directory: str)
         source = f"{containers.directory}/{wish.container}"
         spec.hostname = containers.load(wish.container).spec().hostname
     elif wish.mode == "network":
-        spec.linux.sysctl = SYSCTLS | spec.linux.sysctl
+        spec.linux.sysctl = settings(spec) | spec.linux.sysctl
     taken = {os.path.normpath(mount.destination) for mount in spec.mounts}
     for name in FILES:
         if f"/etc/{name}" not in taken and (
@@ -144,6 +141,16 @@ def prepare_spec(spec: Spec, wish: Wish, containers: Containers, directory: str)
             spec.mounts.append(
                 Mount(destination=f"/etc/{name}", source=f"{source}/{name}", options=options)
             )
+
+
+def settings(spec: Spec) -> dict[str, str]:
+    """In a network of its own anybody may listen on port 80 and send a ping, as in Docker."""
+    mappings = spec.linux.gid_mappings
+    last = mappings[0].size - 1 if mappings else (1 << 31) - 1
+    return {
+        "net.ipv4.ip_unprivileged_port_start": "0",
+        "net.ipv4.ping_group_range": f"0 {last}",
+    }
 
 
 def load(container: Container) -> Wish:
