@@ -29,7 +29,8 @@ RTM_NEWNEIGH = 28
 
 # <linux/if_link.h>, <linux/veth.h>
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER = 1, 3, 4, 10
-IFLA_LINKINFO, IFLA_NET_NS_FD = 18, 28
+IFLA_PROTINFO, IFLA_LINKINFO, IFLA_NET_NS_FD = 12, 18, 28
+IFLA_BRPORT_MODE, NLA_F_NESTED = 4, 0x8000
 IFLA_INFO_KIND, IFLA_INFO_DATA = 1, 2
 VETH_INFO_PEER = 1
 IFLA_VXLAN_ID, IFLA_VXLAN_LOCAL, IFLA_VXLAN_LEARNING, IFLA_VXLAN_PORT = 1, 4, 7, 15
@@ -41,6 +42,7 @@ RT_TABLE_MAIN, RTPROT_STATIC, RTN_UNICAST = 254, 4, 1
 NDA_DST, NDA_LLADDR = 1, 2
 NUD_PERMANENT, NTF_SELF = 0x80, 2
 
+_AF_BRIDGE = 7
 _ENODEV = 19
 
 
@@ -138,6 +140,13 @@ def set_master(netlink: Netlink, found: Link, master: Link) -> None:
     netlink.act("RTM_SETLINK", found.name, [f"master {master.name}"], RTM_SETLINK, 0, body)
 
 
+def set_hairpin(netlink: Netlink, found: Link) -> None:
+    """Let a port of a bridge send a frame back where it came from."""
+    body = bytes([_AF_BRIDGE]) + _ifinfomsg(found.index)[1:]
+    body += attribute(IFLA_PROTINFO | NLA_F_NESTED, attribute(IFLA_BRPORT_MODE, b"\1"))
+    netlink.act("RTM_SETLINK", found.name, ["hairpin on"], RTM_SETLINK, 0, body)
+
+
 def delete_link(netlink: Netlink, name: str) -> None:
     """Remove an interface, and with one end of a pair the other; one that is gone is no error."""
     body = _ifinfomsg() + attribute(IFLA_IFNAME, name)
@@ -208,7 +217,7 @@ def routes(netlink: Netlink) -> list[tuple[int, int, int]]:
 def flood_to(netlink: Netlink, found: Link, host: int) -> None:
     """A vxlan interface sends what it knows no place for (and broadcasts) to this host too."""
     there = host.to_bytes(4, "big")
-    body = bytes([_socket.AF_BRIDGE if hasattr(_socket, "AF_BRIDGE") else 7, 0, 0, 0])
+    body = bytes([_AF_BRIDGE, 0, 0, 0])
     body += number(found.index, 4) + number(NUD_PERMANENT, 2) + bytes([NTF_SELF, 0])
     body += attribute(NDA_LLADDR, bytes(6)) + attribute(NDA_DST, there)
     words = ["00:00:00:00:00:00", f"dst {_socket.inet_ntoa(there)}"]

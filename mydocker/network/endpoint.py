@@ -43,6 +43,11 @@ def attach(host: Netlink, network: Network, endpoint: Endpoint, netns: int, defa
         )
     except KernelError as error:
         raise full(error, network) from None
+    port = rtnetlink.link(host, endpoint.link)
+    if endpoint.ports and port:
+        # With br_netfilter the destination changes while the frame is still in the bridge, and a
+        # container that calls its own published port is to get it from the port it went into.
+        rtnetlink.set_hairpin(host, port)
     with netlink.inside(netns) as container:
         configure(container, network, endpoint, default)
 

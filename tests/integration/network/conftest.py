@@ -70,6 +70,7 @@ class Place:
         """A socket that listens there, on a free port."""
         with self:
             server = socket.socket(socket.AF_INET, kind)
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do
         server.bind(("0.0.0.0", 0))
         if kind == socket.SOCK_STREAM:
             server.listen()
