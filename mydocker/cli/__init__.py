@@ -44,6 +44,8 @@ COMMANDS = {
     "rmi": "remove images",
     "inspect": "show all that is known of a container or an image, as JSON",
     "container": "all about containers: container ls, container prune, …",
+    "network": "make, list, look at and remove networks",
+    "port": "list the ports of the host that lead to a container",
     "system": "what mydocker uses of the machine, and what it left there",
     "completion": "write the completion for a shell: bash, zsh or fish",
     "version": "show the version",

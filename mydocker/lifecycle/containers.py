@@ -4,6 +4,7 @@ Layout, below the state root::
 
     containers/<id>/container.json    the record (container.py)
     containers/<id>/config.json       the OCI spec that it runs
+    containers/<id>/network.json      the networks that it wants, if any (network/wish.py)
     containers/<id>/upper work        what the container changed (rootfs/overlay.py)
     containers/<id>/rootfs            where the container's own mount namespace has its root
     containers/<id>/log.json          what it wrote (logs.py)
@@ -54,8 +55,9 @@ class Containers:
     def _busy(self) -> Lock:
         return Lock(f"{self.root}/containers.lock", shared=True)
 
-    def add(self, container: Container, spec: Spec) -> None:
-        """Make the directory and take the name; Conflict if that is taken."""
+    def add(self, container: Container, spec: Spec, more: dict[str, str]) -> None:
+        """Make the directory and take the name; Conflict if that is taken. `more` are other files
+        to be in it: name and text."""
         self.sweep()
         container.directory = f"{self.directory}/{container.id}"
         new = container.directory + NEW
@@ -68,6 +70,8 @@ class Containers:
                 files.mkdir(f"{new}/rootfs", 0o755)
                 text = json.dumps(spec.to_json(), indent=2) + "\n"
                 files.write_whole(f"{new}/config.json", text, durable=False)
+                for name, content in more.items():
+                    files.write_whole(f"{new}/{name}", content, durable=False)
                 container.save(new)
                 self.take_name(container)
                 files.rename(new, container.directory)

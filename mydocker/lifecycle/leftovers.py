@@ -47,7 +47,8 @@ def find(root: str, cgroup_parent: str) -> list[Leftover]:
         found = _mounts(containers) + _processes(containers)
         found += _directories(containers) + _containers(containers, cgroup_parent)
         found += _names(containers)
-    return found + _groups(containers, cgroup_parent) + _images(Store(root))
+    found += _groups(containers, cgroup_parent) + _images(Store(root))
+    return found + _networks(root)
 
 
 def _mounts(containers: Containers) -> list[Leftover]:
@@ -202,6 +203,14 @@ def _in_use(containers: Containers, parent: str, name: str) -> bool:
 def _remove_unused(containers: Containers, parent: str, name: str) -> None:
     if not _in_use(containers, parent, name):
         remove_group(parent, name)
+
+
+def _networks(root: str) -> list[Leftover]:
+    if not os.path.isdir(f"{root}/networks"):
+        return []
+    from mydocker.network import check
+
+    return [Leftover(*one) for one in check.find(root)]
 
 
 def _images(store: Store) -> list[Leftover]:

@@ -146,12 +146,14 @@ class Monitor:
         stdio.listen(self.container.directory)
         overlay = Overlay.in_directory(self.container.layers, self.container.directory)
         overlay.create()
+        attach = self._network(undo)
         volumes.make_sources(self.spec.mounts)
         door = pivot.Entrance(self.spec, overlay)
         init = Init(self.spec, door.enter, door.seal, descriptors, reaper=self.container.init)
         group = self.group
         pid, channel = namespaces.spawn(self.spec.linux, group.fork, group.add, init, door.prepare)
         undo.push(self._reap, pid)
+        attach(pid)
         self._handshake(channel, stdio, pid)
         started()
         self._watch_health(undo, stdio)
@@ -174,6 +176,22 @@ class Monitor:
             watch = HealthWatch(self)
             undo.push(watch.close)
             stdio.chores.append(watch)
+
+    def _network(self, undo: Cleanup) -> Callable[[int], None]:
+        """Its place in its networks; what is left to do for that when it has a process."""
+        undo.push(self._leave)
+        if not os.path.exists(f"{self.container.directory}/network.json"):
+            return lambda pid: None
+        from mydocker.lifecycle.networking import Connection
+
+        return Connection(self.containers.root, self.container, self.spec).prepare(undo)
+
+    def _leave(self) -> None:
+        """Leave the networks that it was connected to, at the start or later."""
+        if os.path.exists(f"{self.container.directory}/network.json"):
+            from mydocker.lifecycle import networking
+
+            networking.release(self.containers.root, self.container)
 
     def _handshake(self, channel: Channel, stdio: Stdio, pid: int) -> None:
         """Let PID 1 build its world, record it as running, and let it execute."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from mydocker.errors import NotFound, Usage
+from mydocker.errors import Corrupt, NotFound, Usage
 from mydocker.lifecycle import defaults
 from mydocker.linux import capabilities
 from mydocker.rootfs import volumes
@@ -71,7 +71,16 @@ class Options(Struct):
     security_opt: list[str] = []
     oom_score_adj: int | None = None
     userns: str | None = None
-    network: str = "none"
+    network: str = ""
+    publish: list[str] = []
+    publish_all: bool = False
+    ip: str = ""
+    mac_address: str = ""
+    network_alias: list[str] = []
+    dns: list[str] = []
+    dns_search: list[str] = []
+    dns_option: list[str] = []
+    add_host: list[str] = []
     label: list[str] = []
     label_file: list[str] = []
     log_driver: str = "json-file"
@@ -79,6 +88,35 @@ class Options(Struct):
     stop_signal: str | None = None
     stop_timeout: int | None = None
     cgroup_parent: str = "/mydocker"
+    files: dict[str, str] = {}
+
+    def networked(self) -> bool:
+        """Whether anything of the network's was asked for, and network/ is needed."""
+        names = (self.dns, self.dns_search, self.dns_option, self.add_host, self.network_alias)
+        ports = self.publish or self.publish_all or self.ip or self.mac_address
+        return bool(self.network != "none" or ports or any(names))
+
+
+def default_network(root: str, options: Options) -> str:
+    """The network of who asked for none by name.
+
+    Who publishes a port needs one that can be reached; else `default_network` in the configuration
+    (`<root>/config.json`) or MYDOCKER_DEFAULT_NETWORK says it, and without these it is none, as in
+    the book.
+    """
+    if options.publish or options.publish_all:
+        return "bridge"
+    name = os.environ.get("MYDOCKER_DEFAULT_NETWORK")
+    path = f"{root}/config.json"
+    if not name and os.path.exists(path):
+        import json
+
+        try:
+            with open(path, encoding="utf-8") as file:
+                name = json.load(file).get("default_network")
+        except (OSError, ValueError, AttributeError):
+            raise Corrupt("configuration", path, "is not a JSON object") from None
+    return str(name or "none")
 
 
 def spec(options: Options, image: Image, container_id: str, root: str) -> Spec:
@@ -86,8 +124,6 @@ def spec(options: Options, image: Image, container_id: str, root: str) -> Spec:
 
     `root` is the directory that its mount namespace will use as `/`.
     """
-    if options.network not in ("none", "host"):
-        raise NotFound("network", options.network, "no such network", hint="none and host are")
     mappings = id_mappings(options.userns)
     names = capabilities.choose(options.cap_add, options.cap_drop, options.privileged)
     own_name = container_id[:12] if options.network != "host" else os.uname().nodename

@@ -49,6 +49,10 @@ def _put_right(containers: Containers, container: Container) -> Container | None
     # The kernel has killed it with its monitor, except for a set-user-id program: its execve(2)
     # takes the death signal away. It has nobody now to carry its output and to note its end.
     remove_group(container.cgroup_parent, container.id)
+    if os.path.exists(f"{container.directory}/network.json"):
+        from mydocker.lifecycle import networking
+
+        networking.release(containers.root, container)
     if container.auto_remove:
         containers.discard(container)
         return None

@@ -114,10 +114,17 @@ def describe(containers: Containers, asked: Options, image: Image) -> tuple[Cont
     container_id = os.urandom(32).hex()
     directory = f"{containers.root}/containers/{container_id}"
     name = names.check(asked.name) if asked.name is not None else names.invent()
+    asked.network = asked.network or options.default_network(containers.root, asked)
     spec = options.spec(asked, image, container_id, f"{directory}/rootfs")
     policy, most = restart_policy(asked)
     log_opts = options.pairs("log-opt", asked.log_opt)
     logs.check(asked.log_driver, log_opts)
+    if asked.networked():
+        from mydocker.lifecycle import networking
+
+        wish = networking.plan(containers, asked, image)
+        networking.prepare_spec(spec, wish, containers, directory)
+        asked.files[networking.FILE] = networking.text(wish)
     stop_signal = asked.stop_signal or image.config.config.stop_signal or "SIGTERM"
     container = Container(
         id=container_id,
@@ -169,7 +176,7 @@ def healthcheck(asked: Options, image: Image) -> Healthcheck:
 
 def create(containers: Containers, container: Container, spec: Spec, asked: Options) -> None:
     """Write the record and the spec; nothing of the kernel's is made yet."""
-    add(containers, container, spec, invented=asked.name is None)
+    add(containers, container, spec, asked.files, invented=asked.name is None)
     if asked.cidfile:
         try:
             write_cidfile(asked.cidfile, container.id)
@@ -178,12 +185,14 @@ def create(containers: Containers, container: Container, spec: Spec, asked: Opti
             raise
 
 
-def add(containers: Containers, container: Container, spec: Spec, invented: bool) -> None:
+def add(
+    containers: Containers, container: Container, spec: Spec, more: dict[str, str], invented: bool
+) -> None:
     """Add the record. A name that we invented is invented again when it is taken; one that was
     asked for may be held by a container that only a crash has kept from being removed."""
     for _ in range(10):
         try:
-            containers.add(container, spec)
+            containers.add(container, spec, more)
             return
         except Conflict:
             if not invented and holds(containers, container.name):

@@ -46,6 +46,10 @@ SECTIONS = {
     "move_mount": "4.1 mounts",
     "mknodat": "4.1 devices",
     "symlinkat": "4.1 devices",
+    "iptables-restore": "6.4 rules",
+    "RTM_NEWNEIGH": "6.6 hosts",
+    "RTM_NEWROUTE": "6.5 endpoint",
+    "RTM_DELLINK": "6.5 endpoint",
     "kill": "5.5 signals",
     "pidfd_send_signal": "5.5 signals",
 }
@@ -55,10 +59,12 @@ PLACES = {
     "uid_map": "3.1 namespaces",
     "gid_map": "3.1 namespaces",
     "/cgroup": "3.2 cgroups",
+    "/proc/sys/net/": "6.4 forwarding",
     "/proc/": "3.1 the process",
     "/images/": "4.4 images",
     "/upper": "4.2 overlay",
     "/work": "4.2 overlay",
+    "/networks/": "6.2 the record",
     "/containers/": "5.2 the record",
     "/names/": "5.2 the record",
 }
@@ -71,6 +77,11 @@ def section(name: str, args: tuple[Any, ...]) -> str:
         return SECTIONS[name]
     if name == "mount":
         return _mount_section(*args)
+    if name.startswith("RTM_"):
+        ours = (
+            any(word.startswith(("type veth", "dev eth")) for word in args) or args[0][:3] == "eth"
+        )
+        return "6.5 endpoint" if ours else "6.6 hosts" if "vxlan" in str(args) else "6.4 bridge"
     if name == "ioctl":
         return "3.1 terminal" if args[0].startswith("TIOC") else "3.1 namespaces"
     if name == "setns":

@@ -136,17 +136,20 @@ def _write_whole(path: str, text: str, mode: int, durable: bool) -> None:
         raise
 
 
-def overwrite(path: str, text: str) -> None:
-    """Replace a file's content where it lies, for when a full disk has no room beside it.
+def overwrite(path: str, text: str, blank: int = 0) -> None:
+    """Replace a file's content where it lies: a full disk has no room beside it, or it is mounted.
 
     The room of the old content will do if the text is hardly longer; if not, the file stays as it
-    is. Not for every day: a crash in between leaves a mixture of both.
+    is. Not for every day: a crash in between leaves a mixture of both. For those who read it
+    meanwhile, newlines fill it up to `blank` bytes before it is cut off.
     """
-    act("overwrite", _overwrite, path, text)
+    act("overwrite", _overwrite, path, text, blank)
 
 
-def _overwrite(path: str, text: str) -> None:
+def _overwrite(path: str, text: str, blank: int) -> None:
     data = text.encode("utf-8", "surrogateescape")
+    if blank > len(data):
+        _overwrite(path, text + "\n" * (blank - len(data)), 0)
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.posix_fallocate(fd, 0, len(data))

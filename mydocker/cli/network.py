@@ -1,0 +1,201 @@
+"""`mydocker network`: make, list, look at and remove networks (the book's 6.4 and 6.5)."""
+
+from __future__ import annotations
+
+import sys
+
+from mydocker import cli
+from mydocker.cli import Globals, flags, printable
+from mydocker.cli.flags import Command, Flag
+from mydocker.cli.rm import for_each
+from mydocker.errors import Usage
+from mydocker.lifecycle import networking
+from mydocker.network import show
+from mydocker.network.create import Request
+from mydocker.network.create import create as make
+from mydocker.network.create import remove as unmake
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def create(values: dict[str, Any], words: list[str]) -> None:
+    """Make a network and print its id."""
+    options = networking.pairs("-o", values["opt"])
+    fields = ("driver", "subnet", "gateway", "ip_range", "internal", "local")
+    asked = Request(
+        name=words[0],
+        labels=networking.pairs("--label", values["label"]),
+        options=options,
+        peers=values["peer"],
+        **{name: values[name] for name in fields if values[name]},
+    )
+    print(make(Globals.root, asked).id)
+
+
+def ls(values: dict[str, Any], _: list[str]) -> None:
+    """Print one line a network, and the two modes that are none."""
+    from mydocker.cli import table
+
+    rows = show.rows(Globals.root, values["filter"])
+    width = 64 if values["no_trunc"] else 12
+    if values["quiet"]:
+        print("".join(f"{row[0][:width]}\n" for row in rows), end="")
+        return
+    header = ["NETWORK ID", "NAME", "DRIVER", "SCOPE", "SUBNET"]
+    table.show(header, [[row[0][:width], *row[1:]] for row in rows])
+
+
+def inspect(values: dict[str, Any], words: list[str]) -> None:
+    """Print what is known of networks as JSON, or as a picture."""
+    if values["graph"] is None:
+        import json
+
+        print(json.dumps([show.inspect(Globals.root, word) for word in words], indent=4))
+        return
+    drawings = {"": show.text, "text": show.text, "mermaid": show.mermaid}
+    if values["graph"] not in drawings:
+        raise Usage("--graph", values["graph"], "text or mermaid")
+    for word in words:
+        for line in drawings[values["graph"]](Globals.root, word):
+            print(printable(line))
+
+
+def remove(_: dict[str, Any], words: list[str]) -> int:
+    """Remove networks that nobody is in."""
+    return for_each(words, lambda word: unmake(Globals.root, word))
+
+
+def connect(values: dict[str, Any], words: list[str]) -> None:
+    """Bring a container into a network."""
+    networking.connect(Globals.root, words[0], words[1], values["ip"] or "", values["alias"])
+
+
+def disconnect(_: dict[str, Any], words: list[str]) -> None:
+    """Take a container out of a network."""
+    networking.disconnect(Globals.root, words[0], words[1])
+
+
+def prune(values: dict[str, Any], _: list[str]) -> int:
+    """Remove all networks that nobody is in."""
+    names = networking.unused(Globals.root)
+    if names:
+        print("Deleted Networks:")
+    return for_each(names, lambda word: unmake(Globals.root, word))
+
+
+def reload(_: dict[str, Any], words: list[str]) -> None:
+    """Put bridges, addresses and rules in place again, if somebody else has changed them."""
+    for line in networking.reload(Globals.root, words):
+        print(f"mydocker: network {line}", file=sys.stderr)
+
+
+FILTER = Flag("-f --filter", "list", "only those that fit", metavar="driver|name|id|label=TEXT")
+
+SUBCOMMANDS = {
+    "create": Command(
+        create,
+        "[OPTIONS] NAME",
+        "Make a network. A subnet that is given as a host's address (192.168.10.1/24) makes that\n"
+        "address the gateway; without one the next free subnet is taken.",
+        [
+            Flag("-d --driver -driver", "value", "bridge or vxlan", metavar="DRIVER"),
+            Flag("--subnet -subnet", "value", "its addresses", metavar="ADDRESS/PREFIX"),
+            Flag("--gateway", "value", "the host's address in it", metavar="ADDRESS"),
+            Flag("--ip-range", "value", "what containers get", metavar="ADDRESS/PREFIX"),
+            Flag("--internal", "bool", "no way out, and none in"),
+            Flag("--label", "list", "a label", metavar="NAME[=VALUE]"),
+            Flag("-o --opt", "list", "mtu, interface; vxlan: vni, port", metavar="NAME=VALUE"),
+            Flag("--peer", "list", "vxlan: another host that has it", metavar="ADDRESS"),
+            Flag("--local", "value", "vxlan: how they know this host", metavar="ADDRESS"),
+        ],
+        least=1,
+        most=1,
+    ),
+    "ls": Command(
+        ls,
+        "[OPTIONS]",
+        "List networks.",
+        [
+            Flag("-q --quiet", "bool", "only the ids"),
+            Flag("--no-trunc", "bool", "whole ids"),
+            FILTER,
+        ],
+        most=0,
+    ),
+    "inspect": Command(
+        inspect,
+        "[OPTIONS] NETWORK...",
+        "Show networks as JSON, or as a picture.",
+        [Flag("--graph", "optional", "a picture: text or mermaid", metavar="KIND")],
+        least=1,
+    ),
+    "connect": Command(
+        connect,
+        "[OPTIONS] NETWORK CONTAINER",
+        "Bring a container into a network.",
+        [
+            Flag("--ip", "value", "its address there", metavar="ADDRESS"),
+            Flag("--alias", "list", "one more name there", metavar="NAME"),
+        ],
+        least=2,
+        most=2,
+    ),
+    "disconnect": Command(
+        disconnect,
+        "NETWORK CONTAINER",
+        "Take a container out of a network.",
+        [Flag("-f --force", "bool", "as without it")],
+        least=2,
+        most=2,
+    ),
+    "rm": Command(
+        remove,
+        "NETWORK...",
+        "Remove networks that nobody is in.",
+        [Flag("-f --force", "bool", "as without it")],
+        least=1,
+    ),
+    "prune": Command(
+        prune,
+        "",
+        "Remove all networks that nobody is in.",
+        [Flag("-f --force", "bool", "as without it: there is no question")],
+        most=0,
+    ),
+    "reload": Command(reload, "[NETWORK...]", "Put bridges and rules in place again."),
+}
+ALSO = {"list": "ls", "remove": "rm"}
+"""The book's spelling of two of them."""
+
+
+def run(values: dict[str, Any], words: list[str]) -> int | None:
+    """Find the subcommand, and let it read the rest."""
+    name = ALSO.get(words[0], words[0])
+    if name not in SUBCOMMANDS:
+        raise Usage("network", words[0], "no such subcommand", hint="mydocker network --help")
+    command = SUBCOMMANDS[name]
+    own, operands = flags.parse(f"network {name}", command, words[1:])
+    if own["help"]:
+        print(flags.help_text(f"network {name}", command))
+        return 0
+    if own["debug"]:
+        Globals.debug = True
+    if own["explain"] is not None and values["explain"] is None:
+        cli.watch(own["explain"])
+    return command.run(own, operands)
+
+
+_WIDTH = max(map(len, SUBCOMMANDS))
+COMMAND = Command(
+    run,
+    "COMMAND ...",
+    "Make, list and remove networks.\n\nCommands:\n"
+    + "\n".join(
+        f"  {name:{_WIDTH}}  {command.summary.splitlines()[0]}"
+        for name, command in SUBCOMMANDS.items()
+    ),
+    least=1,
+    stop_at_word=True,
+)

@@ -1,0 +1,1 @@
+"""Chapter 6: networks of containers: addresses, bridges, rules, ports and names."""
