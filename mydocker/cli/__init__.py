@@ -36,7 +36,10 @@ COMMANDS = {
     "system": "look for what mydocker left on the host, and remove it",
     "version": "show the version",
 }
-"""Every command and its one line in the help; the module is cli/<name>.py (import_ for import)."""
+"""Every command and its one line in the help; the module is cli/<name>.py, or what MODULES says."""
+
+MODULES = {"import": "import_", "load": "load_"}
+"""`import` is a word of Python's, and `load` a function of this module."""
 
 ENTERS_CONTAINER = ("run",)
 """Commands with a process that enters a container: they run from a protected executable."""
@@ -201,7 +204,7 @@ def load(name: str) -> flags.Command:
         close = difflib.get_close_matches(name, COMMANDS)
         hint = f"did you mean {close[0]}?" if close else "mydocker --help lists them"
         raise Usage("mydocker", name, "no such command", hint=hint)
-    module = f"mydocker.cli.{name}_" if name == "import" else f"mydocker.cli.{name}"
+    module = f"mydocker.cli.{MODULES.get(name, name)}"
     __import__(module)
     command: Any = sys.modules[module].COMMAND
     return command  # type: ignore[no-any-return]

@@ -58,7 +58,8 @@ class Progress:
         try:
             columns, rows = os.get_terminal_size(sys.stderr.fileno())
         except OSError:
-            columns, rows = 80, 24
+            columns, rows = 0, 0
+        columns, rows = columns or 80, rows or 24  # some terminals do not say
         # What does not fit on the screen can't be redrawn: only the last lines are shown.
         items = list(self._items.items())[-max(1, rows - 1) :]
         lines = [self._line(label, *numbers)[: max(1, columns - 1)] for label, numbers in items]

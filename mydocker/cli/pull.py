@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 from mydocker.cli import Globals
@@ -11,6 +12,8 @@ from mydocker.rootfs.store import Store
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from mydocker.lifecycle.options import Options
 
 FLAGS = [
     Flag("-q --quiet", "bool", "only the name of the image"),
@@ -41,6 +44,20 @@ def pull(word: str, platform: str, quiet: bool) -> None:
     familiar = pulled.name.removeprefix("docker.io/").removeprefix("library/")
     say(f"Digest: {pulled.digest}\nStatus: {state} {familiar}")
     print(pulled.name)
+
+
+def provide(when: str | None, asked: Options) -> None:
+    """Pull the image that `run` or `create` needs, if it does; what it tells goes to stderr."""
+    from mydocker.errors import NotFound
+    from mydocker.lifecycle import provide
+
+    for word, optional in provide.needed(Globals.root, when, asked):
+        try:
+            with contextlib.redirect_stdout(sys.stderr):
+                pull(word, "", quiet=False)
+        except NotFound:
+            if not optional:
+                raise
 
 
 COMMAND = Command(run, "[OPTIONS] NAME...", "Pull images from a registry.", FLAGS, least=1)

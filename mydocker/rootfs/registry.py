@@ -266,7 +266,7 @@ class Registry:
         if isinstance(error, urllib3.exceptions.SSLError):
             reason = getattr(cause, "verify_message", "") or getattr(cause, "reason", "") or error
             return Error("pull", self.name, f"{host} cannot be trusted: {reason}")
-        timeout = isinstance(error, urllib3.exceptions.TimeoutError)
+        timeout = isinstance(error, urllib3.exceptions.TimeoutError) and cause is None
         why = "does not answer" if timeout else f"cannot be reached: {_reason(cause, error)}"
         return Error("pull", self.name, f"{host} {why}")
 
