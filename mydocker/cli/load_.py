@@ -14,8 +14,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from mydocker.rootfs.store import Image
-
 FLAGS = [
     Flag("-i --input", "value", "a file or a directory instead of stdin", metavar="PATH"),
     Flag("-q --quiet", "bool", "no progress"),
@@ -42,16 +40,11 @@ def run(values: dict[str, Any], _words: list[str]) -> None:
             name=values["name"],
             told=told,
         )
-    for image in images:
-        say(image, store)
-
-
-def say(image: Image, store: Store) -> None:
-    """What was loaded, in Docker's words."""
-    for name in image.names:
-        print(f"Loaded image: {name}")
-    if not image.names:
-        print(f"Loaded image ID: {image.id}")
+    for image, names in images:
+        for name in names:
+            print(f"Loaded image: {name}")
+        if not names:
+            print(f"Loaded image ID: {image.id}")
 
 
 COMMAND = Command(run, "[OPTIONS]", "Load images from an archive.", FLAGS, most=0)

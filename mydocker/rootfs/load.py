@@ -1,12 +1,14 @@
 """load: images from an archive or a directory, as OCI (image-layout.md) and Docker lay them out.
 
-    OCI layout                              Docker's archive
+    OCI's layout                            Docker's archive
     index.json     lists manifests          manifest.json   lists images: names, and the files of
     blobs/sha256/  manifests, and all                       their configurations and layers
                    that these name
 
 `docker save` writes both into one archive since version 25; then the first is read, because it has
 a digest for everything. Of an image for several platforms the one for this machine is taken.
+
+A manifest alone with its blobs beside it (skopeo's `dir:`) is understood too.
 
 Invariant: what an archive says is compared before it is believed, and all of its images come, or
 none.
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from mydocker.rootfs.store import Image, Store
 
 _DEEPEST = 3  # indexes in each other
+_BLOBS = "blobs/sha256/"
 
 
 def load(
@@ -40,8 +43,8 @@ def load(
     platform: str = "",
     name: str = "",
     told: Progress = silent,
-) -> list[Image]:
-    """The images of an archive (a path or a stream), now in the store.
+) -> list[tuple[Image, list[str]]]:
+    """The images of an archive (a path or a stream), now in the store, with the names it gave them.
 
     platform: `linux/arm64`, this machine's if ""; name: what to call the one image of the archive
     instead of what that says.
@@ -57,6 +60,7 @@ def load(
         else:
             opened = archive.open_stream(store, source, "stdin", undo)
         images = plan(opened, platform or oci.this_platform())
+        _check_names(images, opened.name)
         if name and len(images) != 1:
             raise Usage("--name", name, f"the archive has {len(images)} images")
         if name:
@@ -68,7 +72,17 @@ def load(
                 with opened.open(blob.name) as part:
                     incoming.fetch(part, blob, layer, told)
 
-        return incoming.bring(store, images, get)
+        loaded = incoming.bring(store, images, get)
+    return [(image, planned.names) for image, planned in zip(loaded, images, strict=True)]
+
+
+def _check_names(images: list[Planned], archive: str) -> None:
+    """No two images of an archive have one name."""
+    seen = set[str]()
+    for name in [name for image in images for name in image.names]:
+        if name in seen:
+            raise Error("load", archive, f"names two images {name}")
+        seen.add(name)
 
 
 def plan(source: Archive, platform: str) -> list[Planned]:
@@ -109,7 +123,9 @@ def _by_name(listed: list[Descriptor]) -> dict[str, list[Descriptor]]:
     """The descriptors that an index has under each name; "" for those without one."""
     found: dict[str, list[Descriptor]] = {}
     for one in listed:
-        word = one.annotations.get(oci.FULL_NAME) or one.annotations.get(oci.REF_NAME, "")
+        word, full = (one.annotations.get(key, "") for key in (oci.REF_NAME, oci.FULL_NAME))
+        if full.endswith(word):  # else it is another image's: umoci copies annotations
+            word = full or word
         # umoci's `layout:latest` and OCI's examples give a tag alone: that is not a name.
         name = "" if word in ("", reference.DEFAULT_TAG) else _name(word, "index.json")
         found.setdefault(name, []).append(one)
@@ -135,9 +151,9 @@ def _manifest(source: Archive, one: Descriptor, platform: str, depth: int) -> oc
     return _manifest(source, oci.choose(listed, platform, one.digest), platform, depth - 1)
 
 
-def _blob(source: Archive, one: Descriptor) -> bytes:
+def _blob(source: Archive, one: Descriptor, below: str = _BLOBS) -> bytes:
     """A small blob, compared with its digest and size."""
-    path = _path(one)
+    path = below + one.digest.removeprefix("sha256:")
     data = archive.read(source, path)
     if len(data) != one.size:
         raise Error("load", source.name, f"{path} has {len(data)} bytes, not {one.size}")
@@ -146,16 +162,17 @@ def _blob(source: Archive, one: Descriptor) -> bytes:
     return data
 
 
-def _planned(manifest: oci.Manifest, config: bytes) -> Planned:
+def _planned(manifest: oci.Manifest, config: bytes, below: str = _BLOBS) -> Planned:
     blobs = [
-        Blob(name=_path(one), diff_id="", digest=one.digest, size=one.size)
+        Blob(
+            name=below + one.digest.removeprefix("sha256:"),
+            diff_id="",
+            digest=one.digest,
+            size=one.size,
+        )
         for one in manifest.layers
     ]
     return incoming.plan(config, blobs, [], manifest.config.digest)
-
-
-def _path(one: Descriptor) -> str:
-    return f"blobs/sha256/{one.digest.removeprefix('sha256:')}"
 
 
 # Docker's archive
@@ -168,6 +185,8 @@ def _docker(source: Archive, listed: bytes) -> list[Planned]:
         items = json.loads(listed)
     except (ValueError, RecursionError):
         items = None
+    if isinstance(items, dict):
+        return [_plain(source, listed)]
     if not isinstance(items, list) or not items:
         raise Error("load", source.name, "manifest.json lists no image")
     images: dict[str, Planned] = {}
@@ -175,13 +194,22 @@ def _docker(source: Archive, listed: bytes) -> list[Planned]:
         path, names, layers = _item(source, item)
         config = archive.read(source, path)
         image_id = sha256(config)
-        digits = path.removeprefix("blobs/sha256/").removesuffix(".json")
+        digits = path.removeprefix(_BLOBS).removesuffix(".json")
         if len(digits) == 64 and image_id != f"sha256:{digits}":
             raise Error("load", source.name, f"{path} has the digest {image_id}")
         blobs = [_docker_blob(layer) for layer in layers]
         planned = images.setdefault(image_id, incoming.plan(config, blobs, [], path))
         planned.names += [name for name in names if name not in planned.names]
     return list(images.values())
+
+
+def _plain(source: Archive, data: bytes) -> Planned:
+    """skopeo's `dir:`, podman's docker-dir: one manifest, and beside it blobs by their digits."""
+    name = f"{source.name}/manifest.json"
+    document = oci.parse(data, name)
+    manifest = oci.manifest(document, name)
+    config = _blob(source, manifest.config, "")
+    return _planned(manifest, config, "")
 
 
 def _item(source: Archive, item: Any) -> tuple[str, list[str], list[str]]:
@@ -196,7 +224,7 @@ def _item(source: Archive, item: Any) -> tuple[str, list[str], list[str]]:
 
 def _docker_blob(path: str) -> Blob:
     """The digest is in the name of a file `blobs/sha256/<hex>`; else the diff id will do."""
-    digits = path.removeprefix("blobs/sha256/")
+    digits = path.removeprefix(_BLOBS)
     sound = digits != path and len(digits) == 64
     return Blob(name=path, diff_id="", digest=f"sha256:{digits}" if sound else "")
 

@@ -193,8 +193,9 @@ def _write(
             sizes[sha256(manifest)] = len(manifest)
         descriptors += _descriptors(manifest, one.names)
         layers = [_path(diff_id) for diff_id in diff_ids]
-        entry = {"Config": _path(one.id), "RepoTags": one.names or None, "Layers": layers}
-        listed.append(entry)
+        # Whole names: podman takes a short one for its own `localhost/…`.
+        names = [_whole(name) for name in one.names] or None
+        listed.append({"Config": _path(one.id), "RepoTags": names, "Layers": layers})
     sink.put("oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
     if docker:
         sink.put("manifest.json", _json(listed))
@@ -256,11 +257,13 @@ def _descriptors(manifest: bytes, names: list[str]) -> list[dict[str, Any]]:
 
 
 def _annotations(name: str) -> dict[str, str]:
+    return {oci.FULL_NAME: _whole(name), oci.REF_NAME: name}
+
+
+def _whole(name: str) -> str:
+    """`docker.io/library/busybox:latest` for `busybox:latest`."""
     parsed = reference.parse(name)
-    return {
-        oci.FULL_NAME: f"{parsed.domain}/{parsed.path}:{parsed.tag}",
-        oci.REF_NAME: name,
-    }
+    return f"{parsed.domain}/{parsed.path}:{parsed.tag}"
 
 
 def _put_index(sink: Sink, descriptors: list[Any]) -> None:
