@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 
-from mydocker.errors import Error
+from mydocker.errors import Error, KernelError
 from mydocker.linux.cleanup import Cleanup
 from mydocker.rootfs import compression
 from mydocker.rootfs.imageconfig import ImageConfig
@@ -119,7 +119,12 @@ def fetch(stream: Stream, blob: Blob, layer: NewLayer | None, told: Progress) ->
     checked = Checked(stream, blob, told, hashed)
     if layer is not None or not blob.digest:
         more = compression.pieces(checked)
-        found = layer.unpack(more) if layer is not None else _digest(more)
+        try:
+            found = layer.unpack(more) if layer is not None else _digest(more)
+        except KernelError:
+            raise
+        except Error as error:
+            raise Error("layer", blob.name, str(error), hint=error.hint) from None
         if found != blob.diff_id:
             why = f"has the digest {found}, the configuration says {blob.diff_id}"
             raise Error("layer", blob.name, why)

@@ -328,6 +328,7 @@ class Directory:
                     files.write_all(file.fileno(), piece)
                 os.fsync(file.fileno())
             files.rename(temporary, f"{self.path}/{name}")
-        except BaseException:
+        except OSError as error:
+            raise KernelError.of(error, "save", self.path) from None
+        finally:
             files.unlink(temporary, missing_ok=True)
-            raise
