@@ -39,6 +39,11 @@ COMMANDS = {
     "rm": "remove containers",
     "commit": "make an image from a container's changes",
     "images": "list images",
+    "image": "work with images: inspect, prune and the commands around",
+    "history": "show how an image was made",
+    "pull": "bring an image from a registry",
+    "save": "write images to an archive",
+    "load": "read images from an archive",
     "import": "make an image from the tar of a root filesystem",
     "tag": "give an image another name",
     "rmi": "remove images",
@@ -50,7 +55,10 @@ COMMANDS = {
     "completion": "write the completion for a shell: bash, zsh or fish",
     "version": "show the version",
 }
-"""Every command and its one line in the help; the module is cli/<name>.py (import_ for import)."""
+"""Every command and its one line in the help; the module is cli/<name>.py, or what MODULES says."""
+
+MODULES = {"import": "import_", "load": "load_"}
+"""`import` is a word of Python's, and `load` a function of this module."""
 
 SPELLINGS = {
     "container": {
@@ -243,7 +251,7 @@ def load(name: str) -> flags.Command:
         close = difflib.get_close_matches(name, COMMANDS)
         hint = f"did you mean {close[0]}?" if close else "mydocker --help lists them"
         raise Usage("mydocker", name, "no such command", hint=hint)
-    module = f"mydocker.cli.{name}_" if name == "import" else f"mydocker.cli.{name}"
+    module = f"mydocker.cli.{MODULES.get(name, name)}"
     __import__(module)
     command: Any = sys.modules[module].COMMAND
     return command  # type: ignore[no-any-return]

@@ -10,15 +10,20 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from mydocker.rootfs.store import Image
+
 FLAGS = [
+    Flag("-a --all", "bool", "accepted for Docker's sake: there are no hidden images"),
+    Flag("--digests", "bool", "also the digests that registries know them by"),
+    Flag("-f --filter", "list", "dangling=BOOL, label=…, reference=…, until=…", metavar="FILTER"),
     Flag("-q --quiet", "bool", "only the ids"),
     Flag("--no-trunc", "bool", "whole ids"),
 ]
 
 
-def run(values: dict[str, Any], _words: list[str]) -> None:
+def run(values: dict[str, Any], words: list[str]) -> None:
     """Print one line for each name of each image."""
-    images = Store(Globals.root).images()
+    images = chosen(values["filter"], words[0] if words else "")
     if values["quiet"]:
         for image in images:
             print(image.id if values["no_trunc"] else short(image.id))
@@ -27,10 +32,45 @@ def run(values: dict[str, Any], _words: list[str]) -> None:
     for image in images:
         identity = image.id if values["no_trunc"] else short(image.id)
         created = f"{table.ago(image.created)} ago" if image.created else "N/A"
-        for name in image.names or ["<none>:<none>"]:
-            repository, _, tag = name.rpartition(":")
-            rows.append([repository, tag, identity, created, table.size(image.size)])
-    table.show(["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"], rows)
+        for repository, tag, digest in lines(image, values["digests"], words[0] if words else ""):
+            named = [repository, tag, *([digest] if values["digests"] else [])]
+            rows.append([*named, identity, created, table.size(image.size)])
+    digest_column = ["DIGEST"] if values["digests"] else []
+    table.show(["REPOSITORY", "TAG", *digest_column, "IMAGE ID", "CREATED", "SIZE"], rows)
+
+
+def chosen(filters: list[str], pattern: str = "") -> list[Image]:
+    """The images that the filters and the pattern of a name mean."""
+    images = Store(Globals.root).images()
+    if not filters and not pattern:
+        return images
+    from mydocker.lifecycle.prune import Filters
+
+    named = [f"reference={pattern}"] if pattern else []
+    wanted = Filters(filters + named, ("dangling", "label", "reference", "until"))
+    dangling = wanted.truth("dangling")
+    return [
+        image
+        for image in images
+        if wanted.fit(image) and (dangling is None or dangling != bool(image.names))
+    ]
+
+
+def lines(image: Image, digests: bool, pattern: str = "") -> list[tuple[str, str, str]]:
+    """Repository, tag and digest of each line of an image; `<none>` for what it does not have."""
+    known = [digest.partition("@")[::2] for digest in image.digests]
+    found = []
+    for name in image.names:
+        repository, _, tag = name.rpartition(":")
+        here = [digest for owner, digest in known if owner == repository] if digests else []
+        found += [(repository, tag, digest) for digest in here or ["<none>"]]
+    if pattern:
+        from mydocker.lifecycle.prune import name_matches
+
+        found = [line for line in found if name_matches(line[0], line[1], pattern)]
+    if not image.names:
+        found = [(owner, "<none>", digest) for owner, digest in known]
+    return found or [("<none>", "<none>", "<none>")]
 
 
 def short(identity: str) -> str:
@@ -38,4 +78,4 @@ def short(identity: str) -> str:
     return identity.removeprefix("sha256:")[:12]
 
 
-COMMAND = Command(run, "[OPTIONS]", "List images.", FLAGS, most=0)
+COMMAND = Command(run, "[OPTIONS] [NAME[:TAG]]", "List images.", FLAGS, most=1)

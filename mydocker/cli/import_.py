@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from mydocker.cli import Globals
@@ -21,17 +22,21 @@ FLAGS = [
 
 def run(values: dict[str, Any], words: list[str]) -> None:
     """Read the tar from a file or stdin, print the id of the image."""
+    from mydocker.cli.progress import Counted, Progress
+
     name = words[1] if len(words) > 1 else None
     store = Store(Globals.root)
     if words[0] == "-":
-        image = store.import_rootfs(sys.stdin.buffer, name, values["change"], values["message"])
+        stream = sys.stdin.buffer
     else:
         try:
             stream = open(words[0], "rb")  # noqa: SIM115  # the `with` below must not be in the try
         except OSError as error:
             raise KernelError.of(error, "import", words[0]) from None
-        with stream:
-            image = store.import_rootfs(stream, name, values["change"], values["message"])
+    with stream, Progress("Importing") as told:
+        label = "stdin" if words[0] == "-" else words[0]
+        counted = Counted(stream, label, os.fstat(stream.fileno()).st_size, told)
+        image = store.import_rootfs(counted, name, values["change"], values["message"])
     print(image.id)
 
 

@@ -31,6 +31,7 @@ FLAGS = [
     Flag("--no-healthcheck", "bool", "do not run the image's check"),
     Flag("--name -name", "value", "a name for the container"),
     Flag("--image", "value", "the image, when the first word is the command"),
+    Flag("--pull", "value", "pull the image: never, missing or always", metavar="WHEN"),
     Flag("-e --env", "list", "set a variable", metavar="NAME[=VALUE]"),
     Flag("--env-file", "list", "set the variables that a file lists", metavar="FILE"),
     Flag("-w --workdir", "value", "the working directory", metavar="DIR"),
@@ -88,7 +89,22 @@ FLAGS = [
 
 def run(values: dict[str, Any], words: list[str]) -> int:
     """Parse into Options, run, and return the container's exit code."""
-    return lifecycle.run(Globals.root, options(values, words))
+    asked = options(values, words)
+    pull(values["pull"], asked)
+    return lifecycle.run(Globals.root, asked)
+
+
+def pull(when: str | None, asked: Options) -> None:
+    """Pull the image first, if --pull says so; unless a registry is configured, none is asked."""
+    if when is not None and when not in ("never", "missing", "always"):
+        raise Usage("--pull", when, "not never, missing or always")
+    configured = os.environ.get("MYDOCKER_REGISTRY") or os.path.exists(
+        f"{Globals.root}/registries.json"
+    )
+    if when != "never" and (when or configured):
+        from mydocker.cli.pull import provide
+
+        provide(when, asked)
 
 
 def options(values: dict[str, Any], words: list[str]) -> Options:

@@ -13,6 +13,8 @@ from mydocker.rootfs.store import Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from mydocker.rootfs.store import Image
 
 
@@ -22,6 +24,42 @@ def find(store: Store, word: str) -> Image:
     if image is None:
         raise NotFound("image", word, "no such image", hint="mydocker images lists them")
     return image
+
+
+def describe(store: Store, image: Image) -> dict[str, Any]:
+    """All that is known of an image, in the shape and words of `docker image inspect`.
+
+    SharedSize, which Docker has elsewhere, is what other images have too (of Size, in bytes).
+    """
+    config = image.config
+    layers = config.rootfs.diff_ids
+    others = {
+        diff_id
+        for other in store.images()
+        if other.id != image.id
+        for diff_id in other.config.rootfs.diff_ids
+    }
+    last = config.history[-1] if config.history else None
+    return {
+        "Id": image.id,
+        "RepoTags": image.names,
+        "RepoDigests": image.digests,
+        "Comment": last.comment if last else "",
+        "Created": config.created,
+        "Author": config.author,
+        "Architecture": config.architecture,
+        **({"Variant": config.variant} if config.variant else {}),
+        "Os": config.os,
+        "Size": sum(map(store.layer_size, layers)),
+        "SharedSize": sum(store.layer_size(diff_id) for diff_id in layers if diff_id in others),
+        "Config": config.config.to_json(),
+        "GraphDriver": {
+            "Name": "overlay",
+            "Data": {"LowerDir": ":".join(reversed(image.layers))},
+        },
+        "RootFS": {"Type": config.rootfs.type, "Layers": layers},
+        "History": [entry.to_json() for entry in config.history],
+    }
 
 
 def remove(root: str, word: str, force: bool) -> list[str]:

@@ -118,6 +118,13 @@ def write_whole(path: str, text: str, mode: int = 0o600, durable: bool = True) -
     act("write_whole", _write_whole, path, text, mode, durable)
 
 
+def write_all(fd: int, data: bytes) -> None:
+    """write(2) until all of it is written."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
 def _write_whole(path: str, text: str, mode: int, durable: bool) -> None:
     temporary = f"{path}.{os.getpid()}.tmp"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)

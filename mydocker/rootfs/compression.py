@@ -11,7 +11,12 @@ from mydocker.errors import Error
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import BinaryIO, Protocol
+    from typing import Protocol
+
+    class Stream(Protocol):
+        """What is read from: `read(n)` gives up to n bytes, b"" at the end."""
+
+        def read(self, count: int, /) -> bytes: ...
 
     class Decompressor(Protocol):
         """What the modules bz2, lzma and (from Python 3.14) compression.zstd have in common."""
@@ -35,7 +40,7 @@ _MAGIC = {
 }
 
 
-def pieces(stream: BinaryIO) -> Callable[[], bytes]:
+def pieces(stream: Stream) -> Callable[[], bytes]:
     """A function that gives the next piece of the stream's uncompressed content; b"" at its end."""
     head = _read(stream)
     while 0 < len(head) < 6:
@@ -50,7 +55,12 @@ def pieces(stream: BinaryIO) -> Callable[[], bytes]:
     return lambda: waiting.pop() if waiting else _read(stream)
 
 
-def _read(stream: BinaryIO) -> bytes:
+def is_compressed(head: bytes) -> bool:
+    """Whether a stream that begins so is in one of the compressed formats."""
+    return head.startswith(tuple(_MAGIC))
+
+
+def _read(stream: Stream) -> bytes:
     try:
         return stream.read(CHUNK) or b""
     except OSError as error:
@@ -60,7 +70,7 @@ def _read(stream: BinaryIO) -> bytes:
 class _Stream:
     """One or several compressed streams in a row, as gzip and zstd write them side by side."""
 
-    def __init__(self, stream: BinaryIO, head: bytes, magic: bytes, kind: str) -> None:
+    def __init__(self, stream: Stream, head: bytes, magic: bytes, kind: str) -> None:
         self.stream = stream
         self.magic = magic
         self.kind = kind

@@ -1,9 +1,9 @@
 """Changes to an image's configuration in a Dockerfile's words: `commit -c 'CMD ["sh"]'`.
 
-CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, STOPSIGNAL, USER, VOLUME and WORKDIR, with the syntax that
-Docker documents for them: the exec form is a JSON array, anything else is for `/bin/sh -c`; words
-may be quoted; `$NAME`, `${NAME}`, `${NAME:-word}` and `${NAME:+word}` stand for the image's
-environment.
+CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME and WORKDIR: the
+instructions that Docker takes there, with the syntax that it documents for them. The exec form is
+a JSON array, anything else is for `/bin/sh -c`; words may be quoted; `$NAME`, `${NAME}`,
+`${NAME:-word}` and `${NAME:+word}` stand for the image's environment.
 """
 
 from __future__ import annotations
@@ -68,6 +68,63 @@ def _expose(config: RunConfig, text: str) -> None:
             config.exposed_ports[f"{number}/{(protocol or 'tcp').lower()}"] = {}
 
 
+def _healthcheck(config: RunConfig, text: str) -> None:
+    """`[--interval=30s …] CMD command`, or `NONE`; times in the JSON are nanoseconds, as Go's."""
+    check: dict[str, object] = {}
+    word, _, rest = text.partition(" ")
+    while word.startswith("--"):
+        name, _, value = word[2:].partition("=")
+        if name == "retries" and value.isdecimal():
+            check["Retries"] = int(value)
+        elif name in _TIMES:
+            check[_TIMES[name]] = nanoseconds(value)
+        else:
+            raise ValueError(f"{word!r} is not one of --retries=N, --{'=…, --'.join(_TIMES)}=…")
+        word, _, rest = rest.strip().partition(" ")
+    kind = word.upper()
+    if kind == "NONE" and not rest and not check:
+        check["Test"] = ["NONE"]
+    elif kind == "CMD" and rest.strip():
+        rest = rest.strip()
+        check["Test"] = ["CMD", *_array(rest)] if rest[0] == "[" else ["CMD-SHELL", rest]
+    else:
+        raise ValueError("CMD and a command is wanted, or NONE")
+    config.healthcheck = check
+
+
+_TIMES = {
+    "interval": "Interval",
+    "timeout": "Timeout",
+    "start-period": "StartPeriod",
+    "start-interval": "StartInterval",
+}
+_UNITS = {"h": 3600 * 10**9, "m": 60 * 10**9, "s": 10**9, "ms": 10**6, "us": 1000, "ns": 1}
+
+
+def nanoseconds(text: str) -> int:
+    """Go's way to write a time: `1m30s`, `500ms`."""
+    total, left = 0.0, text
+    while left:
+        unit = left.lstrip("0123456789.")
+        number = left[: len(left) - len(unit)]
+        name = unit[: len(unit) - len(unit.lstrip("hmnsu"))]
+        name = next((n for n in (name[:2], name[:1]) if n in _UNITS), "")
+        if not name or not number.strip(".") or number.count(".") > 1:
+            break
+        total += float(number) * _UNITS[name]
+        left = unit[len(name) :]
+    if left or not text:
+        raise ValueError(f"{text!r} is not a time, such as 30s or 1m30s")
+    return int(total)
+
+
+def _on_build(config: RunConfig, text: str) -> None:
+    word = text.partition(" ")[0].upper()
+    if not word or word in ("ONBUILD", "FROM", "MAINTAINER"):
+        raise ValueError("an instruction is wanted, other than ONBUILD, FROM and MAINTAINER")
+    config.on_build.append(text)
+
+
 def _label(config: RunConfig, text: str) -> None:
     config.labels.update(_pairs(config, text))
 
@@ -112,7 +169,9 @@ _CHANGES: dict[str, Callable[[RunConfig, str], None]] = {
     "ENTRYPOINT": _entrypoint,
     "ENV": _env,
     "EXPOSE": _expose,
+    "HEALTHCHECK": _healthcheck,
     "LABEL": _label,
+    "ONBUILD": _on_build,
     "STOPSIGNAL": _stop_signal,
     "USER": _user,
     "VOLUME": _volume,

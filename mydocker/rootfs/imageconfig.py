@@ -125,6 +125,8 @@ class RunConfig(Document):
     working_dir: str = ""
     labels: dict[str, str] = {}
     stop_signal: str = ""
+    healthcheck: dict[str, Any] = {}
+    on_build: list[str] = []
 
     @classmethod
     def key(cls, name: str) -> str:
@@ -132,8 +134,9 @@ class RunConfig(Document):
 
     @classmethod
     def rules(cls) -> dict[str, Callable[[Any], bool]]:
-        words = dict.fromkeys(("env", "entrypoint", "cmd"), _is_words)
-        return {**words, "exposed_ports": _is_set, "volumes": _is_set, "labels": _is_labels}
+        words = dict.fromkeys(("env", "entrypoint", "cmd", "on_build"), _is_words)
+        sets = dict.fromkeys(("exposed_ports", "volumes", "healthcheck"), _is_set)
+        return {**words, **sets, "labels": _is_labels}
 
 
 class RootFS(Document):

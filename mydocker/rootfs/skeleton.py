@@ -105,6 +105,24 @@ def assemble(directory: str) -> Iterator[bytes]:
         file.close()
 
 
+def size(directory: str) -> int:
+    """How many bytes `assemble` gives, told from the skeleton alone."""
+    file = _Inflated(f"{directory}/{NAME}")
+    total = 0
+    try:
+        while head := file.read(4):
+            verbatim = int.from_bytes(head, "big")
+            file.read(verbatim)
+            length = int.from_bytes(file.read(8), "big")
+            total += verbatim + length
+            if length:
+                file.read(12)
+                file.read(int.from_bytes(file.read(2), "big"))
+    finally:
+        file.close()
+    return total
+
+
 def _content(root: int, path: bytes, earlier: str, offset: int, length: int) -> Iterator[bytes]:
     name = os.fsdecode(path)
     try:

@@ -4,7 +4,8 @@ Everything is known by its content: a layer by the sha256 of its uncompressed ta
 sha256 of its configuration (imageconfig.py), which lists its layers. So two images with a layer in
 common have it once, and what was altered shows. docs/adr/0006-image-store.md has the reasons.
 
-    images/images.json            image id -> its names: {"sha256:…": ["busybox:latest"]}
+    images/images.json            image id -> its names: {"sha256:…": ["busybox:latest"]}, and where
+                                  it was pulled from, as `repository@sha256:…`
     images/blobs/sha256/<hex>     the configuration of an image, as JSON
     images/layers/<hex>/diff/     an unpacked layer, as overlayfs takes it (layer.py)
     images/layers/<hex>/skeleton  what the layer's tar has beside its files (skeleton.py)
@@ -35,7 +36,9 @@ from mydocker.spec import Struct
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, BinaryIO, Self
+    from typing import Any, Self
+
+    from mydocker.rootfs.compression import Stream
 
 _HEX = frozenset("0123456789abcdef")
 _AGAIN = "remove the image with rmi -f, then import it again"
@@ -45,12 +48,13 @@ class Image(Struct):
     """One image of the store.
 
     id: `sha256:…`, the digest of the configuration; names: `repository:tag`, none if it is
-    dangling; layers: directories for overlayfs, lowest first; broken: why it cannot be used, ""
-    if nothing is known against it.
+    dangling; digests: `repository@sha256:…`, what a registry knows it by; layers: directories for
+    overlayfs, lowest first; broken: why it cannot be used, "" if nothing is known against it.
     """
 
     id: str
     names: list[str] = []
+    digests: list[str] = []
     config: ImageConfig = ImageConfig()
     layers: list[str] = []
     broken: str = ""
@@ -101,7 +105,7 @@ class Store:
             try:
                 found.append(self._load(image_id, names))
             except Corrupt as error:
-                found.append(Image(id=image_id, names=names, broken=str(error)))
+                found.append(_image(image_id, names, broken=str(error)))
         found.sort(key=lambda image: image.created, reverse=True)
         return found
 
@@ -146,7 +150,7 @@ class Store:
 
     def _load(self, image_id: str, names: list[str]) -> Image:
         config = self._config(image_id)
-        layers = [f"{self._layer(diff_id)}/diff" for diff_id in config.rootfs.diff_ids]
+        layers = [f"{self.layer(diff_id)}/diff" for diff_id in config.rootfs.diff_ids]
         for layer in layers:
             if not os.path.isdir(layer):
                 raise Corrupt("image", _short(image_id), f"layer {layer} is missing", hint=_AGAIN)
@@ -154,28 +158,37 @@ class Store:
             if _is_opaque(layers[number]):  # overlayfs does not look for the mark on a whole layer
                 del layers[:number]
                 break
-        return Image(id=image_id, names=names, config=config, layers=layers)
+        return _image(image_id, names, config=config, layers=layers)
 
     def _config(self, image_id: str) -> ImageConfig:
+        return ImageConfig.from_json(_json(self._blob(image_id), self.config_text(image_id)))
+
+    def config_text(self, image_id: str) -> str:
+        """The image's configuration as it came: its digest is the id, or it is Corrupt."""
         path = self._blob(image_id)
         try:
             text = files.read(path)
         except KernelError as error:
             raise Corrupt("image", _short(image_id), f"{path}: {error.why}", hint=_AGAIN) from None
-        if _sha256(text.encode("utf-8", "surrogateescape")) != image_id:
+        if sha256(text.encode("utf-8", "surrogateescape")) != image_id:
             raise Corrupt("image", _short(image_id), f"{path} was altered", hint=_AGAIN)
-        return ImageConfig.from_json(_json(path, text))
+        return text
 
     def _blob(self, digest: str) -> str:
         return f"{self.directory}/blobs/sha256/{_digits(digest)}"
 
-    def _layer(self, diff_id: str) -> str:
+    def layer(self, diff_id: str) -> str:
+        """Where the layer lies, if it is there: a directory."""
         return f"{self.directory}/layers/{_digits(diff_id)}"
+
+    def layer_size(self, diff_id: str) -> int:
+        """Bytes of the files in the layer."""
+        return _layer_size(self.layer(diff_id))
 
     # Adding
 
     def import_rootfs(
-        self, stream: BinaryIO, name: str | None, changes: list[str], message: str = ""
+        self, stream: Stream, name: str | None, changes: list[str], message: str = ""
     ) -> Image:
         """An image of one layer: the tar of a root filesystem, plain or gzip, xz, bzip2, zstd."""
         from mydocker.rootfs import compression
@@ -212,19 +225,29 @@ class Store:
         )
         with NewLayer(self) as layer:
             config.rootfs.diff_ids.append(layer.unpack(more))
-            return self.publish(_encoded(config), [layer], name)
+            return self.publish(_encoded(config), [layer], [name] if name else [])
 
-    def publish(self, config: bytes, layers: list[NewLayer], name: str | None) -> Image:
-        """Make an image of its configuration (the JSON, as bytes) and the layers not here yet."""
-        image_id = _sha256(config)
+    def publish(self, config: bytes, layers: list[NewLayer], names: list[str]) -> Image:
+        """Make an image of its configuration (the JSON, as bytes) and the layers not here yet.
+
+        LayerGone if one that was here when the caller looked was removed meanwhile.
+        """
+        image_id = sha256(config)
+        needs = parse_config(config).rootfs.diff_ids
         with self.change():
+            here = {layer.diff_id for layer in layers if not layer.moved}
+            for diff_id in needs:
+                if diff_id not in here and not os.path.isdir(self.layer(diff_id)):
+                    raise LayerGone("image", _short(image_id), f"layer {diff_id} is missing")
             for layer in layers:
-                layer.move(self._layer(layer.diff_id))
+                layer.move(self.layer(layer.diff_id))
             files.makedirs(os.path.dirname(self._blob(image_id)))
             files.write_whole(self._blob(image_id), config.decode("utf-8", "surrogateescape"))
             index = self._index()
             index.setdefault(image_id, [])
-            self._write_index(_named(index, image_id, name))
+            for name in names:
+                _named(index, image_id, name)
+            self._write_index(index)
         return self._load(image_id, index[image_id])
 
     def tag(self, image: Image, name: str) -> None:
@@ -263,13 +286,14 @@ class Store:
                 raise NotFound("image", word, "there is no such image")
             names = index[image_id]
             by_name = [name for name in names if _is(word, name)]
-            going = by_name or names
+            going = _with_digests(by_name, names) or names
             container = "" if len(going) < len(names) else in_use(image_id)
             if container and not force:
                 hint = "remove the container first"
                 raise Conflict("remove image", word, f"container {container} uses it", hint=hint)
-            if len(names) > 1 and not by_name and not force:
-                why = f"it has {len(names)} names: {', '.join(names)}"
+            tags = [name for name in names if "@" not in name]
+            if len(tags) > 1 and not by_name and not force:
+                why = f"it has {len(tags)} names: {', '.join(tags)}"
                 raise Conflict("remove image", word, why, hint="remove them one by one, or use -f")
             said = [f"Untagged: {name}" for name in going]
             index[image_id] = [name for name in names if name not in going]
@@ -319,7 +343,7 @@ class Store:
         self._load(image.id, image.names)
         for diff_id in image.config.rootfs.diff_ids:
             with NewLayer(self) as beside:
-                verify.layer(self._layer(diff_id), diff_id, beside)
+                verify.layer(self.layer(diff_id), diff_id, beside)
 
     def change(self) -> Lock:
         """The lock for a change; entering it makes the store, and clears away what a crash left."""
@@ -405,19 +429,22 @@ class _Change(Lock):
         return self
 
 
-class NewLayer:
-    """A layer on its way into the store: unpacked under tmp/, then moved to its place.
+class LayerGone(Corrupt):
+    """A layer that a new image needs was removed, with the last image that had it, meanwhile."""
 
-    Leaving the `with` block removes what was not moved. While it lives, its directory is locked
-    (flock(2) on the directory itself), which tells a living maker from a crashed one.
+
+class Scratch:
+    """A directory under tmp/ for somebody's work, which is removed at the end of the `with` block.
+
+    While it lives it is locked (flock(2) on the directory itself), which tells a living owner from
+    a crashed one.
     """
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.directory = f"{store.directory}/tmp/{os.urandom(8).hex()}"
-        self.diff_id = ""
+        self.moved = False
         self._fd = -1
-        self._moved = False
 
     def __enter__(self) -> Self:
         import fcntl
@@ -428,6 +455,19 @@ class NewLayer:
             self._fd = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             fcntl.flock(self._fd, fcntl.LOCK_EX)
         return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            if not self.moved:
+                files.remove_tree(self.directory)
+        finally:
+            os.close(self._fd)
+
+
+class NewLayer(Scratch):
+    """A layer on its way into the store: unpacked under tmp/, then moved to its place."""
+
+    diff_id = ""
 
     def unpack(self, more: Callable[[], bytes], hollow: bool = False) -> str:
         """Unpack the tar that `more()` gives in pieces; its digest, the layer's diff id.
@@ -453,17 +493,10 @@ class NewLayer:
 
     def move(self, target: str) -> None:
         """Take its place, if no other process was first with the same layer; under the lock."""
-        if not os.path.isdir(target):
+        if not self.moved and not os.path.isdir(target):
             files.makedirs(os.path.dirname(target))
             files.rename(self.directory, target)
-            self._moved = True
-
-    def __exit__(self, *_: object) -> None:
-        try:
-            if not self._moved:
-                files.remove_tree(self.directory)
-        finally:
-            os.close(self._fd)
+            self.moved = True
 
 
 def now() -> str:
@@ -485,6 +518,18 @@ def _named(index: dict[str, list[str]], image_id: str, name: str | None) -> dict
                 names.remove(name)
         index[image_id].append(name)
     return index
+
+
+def _with_digests(going: list[str], names: list[str]) -> list[str]:
+    """The names that go, and the digests of a repository that then has no tag left."""
+    if not going or "@" in going[0]:
+        return going
+    staying = {_repository(name) for name in names if name not in going and "@" not in name}
+    return going + [n for n in names if "@" in n and _repository(n) not in staying]
+
+
+def _repository(name: str) -> str:
+    return reference.parse(name).repository
 
 
 def _tagged(name: str) -> str:
@@ -510,6 +555,17 @@ def _encoded(config: ImageConfig) -> bytes:
     )
 
 
+def _image(image_id: str, names: list[str], **more: Any) -> Image:
+    digests = [name for name in names if "@" in name]
+    return Image(id=image_id, names=[n for n in names if "@" not in n], digests=digests, **more)
+
+
+def parse_config(data: bytes) -> ImageConfig:
+    """The configuration whose JSON this is; Corrupt if it is none."""
+    text = data.decode("utf-8", "surrogateescape")
+    return ImageConfig.from_json(_json("image configuration", text))
+
+
 def _json(path: str, text: str) -> Any:
     import json
 
@@ -519,16 +575,17 @@ def _json(path: str, text: str) -> Any:
         raise Corrupt("image store", path, "is not JSON") from None
 
 
-def _sha256(data: bytes) -> str:
+def sha256(data: bytes) -> str:
+    """`sha256:…` of something small."""
     # hashlib loads OpenSSL, 3 ms; the interpreter's own sha256 is there at once, under a private
     # name that changed with Python 3.12. For some kilobytes before every run its speed will do.
     for module in ("_sha2", "_sha256", "hashlib"):
         try:
-            sha256 = __import__(module).sha256
+            hashed = __import__(module).sha256(data)
             break
         except ImportError:
             continue
-    return f"sha256:{sha256(data).hexdigest()}"
+    return f"sha256:{hashed.hexdigest()}"
 
 
 def _digits(digest: str) -> str:

@@ -69,17 +69,25 @@ class Reader:
     Iterate over it for the members; after a regular one, `data()` gives its content piece by piece
     (what is not asked for is skipped). `digest` is the sha256 of all that has passed; `keep` is
     given what was not given out as content: headers, padding, skipped members.
+
+    Who only wants to know what is where gives `seek(count)`, which passes over so many bytes of
+    the stream: content that is not asked for is then not read, and not in the digest.
     """
 
     def __init__(
-        self, more: Callable[[], bytes], keep: Callable[[bytes], object] = lambda _: None
+        self,
+        more: Callable[[], bytes],
+        keep: Callable[[bytes], object] = lambda _: None,
+        seek: Callable[[int], object] | None = None,
     ) -> None:
         import hashlib
 
         self._more = more
         self._keep = keep
+        self._seek = seek
         self._buffer = b""
         self._at = 0
+        self._passed = 0  # bytes of the stream up to the end of the buffer
         self._left = 0  # bytes of the current member's content that the stream still holds
         self._padding = 0
         self._name = b""
@@ -90,11 +98,17 @@ class Reader:
         """`sha256:…` of everything that was read."""
         return f"sha256:{self._sha256.hexdigest()}"
 
+    @property
+    def offset(self) -> int:
+        """Where in the stream the reading is: at the member's content, until that is asked for."""
+        return self._passed - len(self._buffer) + self._at
+
     # Bytes
 
     def _fill(self) -> bool:
         self._buffer, self._at = self._more(), 0
         self._sha256.update(self._buffer)
+        self._passed += len(self._buffer)
         return bool(self._buffer)
 
     def _take(self, count: int) -> bytes:
@@ -141,6 +155,11 @@ class Reader:
 
     def skip(self) -> None:
         """Pass over what is left of the current member, a piece at a time."""
+        rest = len(self._buffer) - self._at
+        if self._seek and self._left > rest:
+            self._seek(self._left - rest)
+            self._passed += self._left - rest
+            self._buffer, self._at, self._left = b"", 0, 0
         while self._left:
             self._left -= len(self._whole(min(self._left, CHUNK)))
         if self._padding:

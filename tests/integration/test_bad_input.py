@@ -69,6 +69,7 @@ WRONG: dict[str, list[tuple[str, str]]] = {
     "--shm-size": [("x", "--shm-size: x"), ("-1", "--shm-size: -1"), ("", "--shm-size")],
     "--hostname": [("h" * 70, "hhhh")],
     "--entrypoint": [("nope", "nope")],
+    "--pull": [("sometimes", "--pull: sometimes"), ("", "--pull")],
     "--stop-signal": [("NOPE", "NOPE"), ("99", "99"), ("0", "0")],
     "--stop-timeout": [("x", "--stop-timeout: x"), ("1.5", "1.5"), ("1_0", "1_0"), ("-5", "-5")],
     "--memory": [("x", "--memory: x"), ("1m", "--memory: 1m"), ("-5", "-5"), ("", "--memory")],

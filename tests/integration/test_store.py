@@ -411,7 +411,7 @@ def test_a_configuration_cannot_name_a_layer_outside_of_the_store(store: Store) 
     put(store, "app")
     config = json.dumps({"rootfs": {"diff_ids": ["sha256:../../../../etc"]}}).encode()
     with pytest.raises(Corrupt, match="is not a sha256 digest"):
-        store.publish(config, [], "evil")
+        store.publish(config, [], ["evil"])
 
 
 def alter(store: Store, how: str) -> None:
