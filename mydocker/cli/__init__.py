@@ -28,6 +28,10 @@ COMMANDS = {
     "tag": "give an image another name",
     "rmi": "remove images",
     "inspect": "show all that is known of a container or an image, as JSON",
+    "volume": "keep files that outlive containers",
+    "diff": "list what a container changed in its files",
+    "cp": "copy files into a container, or out of one",
+    "export": "write a container's files as a tar",
     "system": "look for what mydocker left on the host, and remove it",
     "version": "show the version",
 }

@@ -14,13 +14,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-FLAGS = [Flag("-f --force", "bool", "also one that is running: it is killed first")]
+FLAGS = [
+    Flag("-f --force", "bool", "also one that is running: it is killed first"),
+    Flag("-v --volumes", "bool", "also its volumes without a name"),
+]
 
 
 def run(values: dict[str, Any], words: list[str]) -> int:
     """Remove each; the others are removed although one fails."""
+    containers = Containers(Globals.root)
     return for_each(
-        words, lambda word: remove.remove(Containers(Globals.root), word, values["force"])
+        words,
+        lambda word: remove.remove(containers, word, values["force"], values["volumes"]),
     )
 
 

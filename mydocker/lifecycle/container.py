@@ -65,6 +65,8 @@ class Container(Struct):
     stop_timeout: int = 10
     cgroup_parent: str = "/mydocker"
     labels: dict[str, str] = {}
+    volumes: list[str] = []
+    anonymous: list[str] = []
     directory: str = ""
 
     @property

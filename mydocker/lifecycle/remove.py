@@ -19,8 +19,10 @@ PATIENCE = 10.0
 """Seconds to wait for a killed container and its monitor to be gone."""
 
 
-def remove(containers: Containers, word: str, force: bool = False) -> None:
+def remove(containers: Containers, word: str, force: bool = False, volumes: bool = False) -> None:
     """Remove the container named by `word`; Conflict if it runs and `force` is not given.
+
+    `volumes`: also its volumes without a name, those that no other container uses.
 
     One that ends or is removed by others meanwhile is no error: it is gone as was asked.
     """
@@ -33,6 +35,10 @@ def remove(containers: Containers, word: str, force: bool = False) -> None:
         raise Conflict("rm", word, why, hint=f"mydocker rm -f {word} kills it first")
     end(containers, container)
     cgroups.group(container.cgroup_parent, container.id).remove()
+    if volumes and container.anonymous:
+        from mydocker.lifecycle.volumes import remove_anonymous
+
+        remove_anonymous(containers, container)
     containers.discard(container)
 
 

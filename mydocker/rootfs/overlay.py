@@ -108,9 +108,9 @@ def _features_off() -> str:
     """
     module = "/sys/module/overlay"
     names = ("redirect_dir", "metacopy", "index")
-    if os.path.isdir(module):
-        names = tuple(name for name in names if os.path.exists(f"{module}/parameters/{name}"))
-    return "".join(f",{name}=off" for name in names)
+    loaded = os.path.isdir(module)
+    known = [n for n in names if not loaded or os.path.exists(f"{module}/parameters/{n}")]
+    return "".join(f",{name}=off" for name in known)
 
 
 def _escape(path: str) -> str:
