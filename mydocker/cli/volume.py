@@ -1,4 +1,4 @@
-"""`mydocker volume`: make, list, show and remove the volumes that mydocker keeps (the book's 4.3)."""
+"""`mydocker volume`: make, list, show and remove the volumes that mydocker keeps."""
 
 from __future__ import annotations
 

@@ -75,7 +75,10 @@ def tree(
                 continue
             is_directory = stat.S_ISDIR(found.st_mode)
             name = path + b"/" if is_directory else path
-            member = member_of(name, found, fd, base)
+            try:
+                member = member_of(name, found, fd, base)
+            except FileNotFoundError:  # gone, since we looked
+                continue
             if not is_directory and found.st_nlink > 1:
                 first = links.setdefault((found.st_dev, found.st_ino), path)
                 if first != path:
@@ -85,7 +88,10 @@ def tree(
             if is_directory and path not in hollow:
                 if len(stack) > DEEPEST:
                     raise Error("pack", printable(path), "is nested too deep")
-                below = os.open(base, flags, dir_fd=fd)
+                try:
+                    below = os.open(base, flags, dir_fd=fd)
+                except (FileNotFoundError, NotADirectoryError):
+                    continue
                 stack.append((below, name, []))
                 stack[-1][2].extend(_listing(below))
     finally:
@@ -133,15 +139,24 @@ def member_of(name: bytes, found: os.stat_result, parent: int, base: bytes) -> M
 
 
 def pack(members: Iterable[tuple[Member, int, bytes]]) -> Iterator[bytes]:
-    """The tar of these members, piece by piece: the same members give the same bytes."""
+    """The tar of these members, piece by piece: the same members give the same bytes.
+
+    A file that a running container has removed meanwhile is left out.
+    """
     waiting = bytearray()
     name = b""
     try:
-        for member, fd, base in members:
+        for member, parent, base in members:
             name = member.name
-            waiting += tar.encode(member)
+            fd = -1
             if member.size:
-                for piece in _file(member, fd, base):
+                try:
+                    fd = _open_file(parent, base)
+                except FileNotFoundError:
+                    continue
+            waiting += tar.encode(member)
+            if fd >= 0:
+                for piece in _content(member, fd):
                     waiting += piece
                     if len(waiting) >= tar.CHUNK:
                         yield bytes(waiting)
@@ -155,11 +170,17 @@ def pack(members: Iterable[tuple[Member, int, bytes]]) -> Iterator[bytes]:
     yield bytes(waiting + tar.END)
 
 
-def _file(member: Member, parent: int, base: bytes) -> Iterator[bytes]:
-    """The content of a regular file, exactly `member.size` bytes of it."""
+def _open_file(parent: int, base: bytes) -> int:
     # O_NONBLOCK: should it have become a pipe meanwhile, we must not wait for a writer.
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    fd = os.open(base, flags, dir_fd=parent)
+    return os.open(base, flags, dir_fd=parent)
+
+
+def _content(member: Member, fd: int) -> Iterator[bytes]:
+    """The content of a regular file, exactly `member.size` bytes of it; the descriptor is closed.
+
+    A file that grows is cut where it ended when we looked.
+    """
     try:
         left = member.size if stat.S_ISREG(os.fstat(fd).st_mode) else -1
         while left:
