@@ -90,7 +90,7 @@ def tree(
                     raise Error("pack", printable(path), "is nested too deep")
                 try:
                     below = os.open(base, flags, dir_fd=fd)
-                except (FileNotFoundError, NotADirectoryError):
+                except FileNotFoundError:
                     continue
                 stack.append((below, name, []))
                 stack[-1][2].extend(_listing(below))
