@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 FLAGS = [
     Flag("-a --author", "value", "who made it", metavar="NAME", default=""),
     Flag("-m --message", "value", "a message for the history", metavar="TEXT", default=""),
+    Flag("-p --pause", "bool", "stop the container meanwhile (=false to not)", default=True),
     Flag("-c --change", "list", "a Dockerfile instruction to apply", metavar="'CMD [\"sh\"]'"),
 ]
 
@@ -20,7 +21,12 @@ FLAGS = [
 def run(values: dict[str, Any], words: list[str]) -> None:
     """`commit CONTAINER [IMAGE]`; `commit IMAGE` means the one running container."""
     image = images.commit(
-        Globals.root, words, values["author"], values["message"], values["change"]
+        Globals.root,
+        words,
+        values["author"],
+        values["message"],
+        values["change"],
+        values["pause"],
     )
     print(image.id)
 

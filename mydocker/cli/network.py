@@ -6,8 +6,8 @@ import sys
 
 from mydocker import cli
 from mydocker.cli import Globals, flags, printable
+from mydocker.cli.each import for_each
 from mydocker.cli.flags import Command, Flag
-from mydocker.cli.rm import for_each
 from mydocker.errors import Usage
 from mydocker.lifecycle import networking
 from mydocker.network import show

@@ -14,14 +14,16 @@ if TYPE_CHECKING:
 
 FLAGS = [
     Flag("-f --force", "bool", "also one that is running: it is killed first"),
-    Flag("-v --volumes", "bool", "also the volumes without a name that were made for it"),
+    Flag("-v --volumes", "bool", "also its volumes without a name"),
 ]
 
 
 def run(values: dict[str, Any], words: list[str]) -> int:
     """Remove each; the others are removed although one fails."""
+    containers = Containers(Globals.root)
     return for_each(
-        words, lambda word: remove.remove(Containers(Globals.root), word, values["force"])
+        words,
+        lambda word: remove.remove(containers, word, values["force"], values["volumes"]),
     )
 
 

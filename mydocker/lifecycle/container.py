@@ -96,6 +96,8 @@ class Container(Struct):
     labels: dict[str, str] = {}
     log_driver: str = "json-file"
     log_opts: dict[str, str] = {}
+    volumes: list[str] = []
+    anonymous: list[str] = []
     directory: str = ""
 
     @classmethod

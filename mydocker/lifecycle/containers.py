@@ -79,7 +79,15 @@ class Containers:
         events.container(self.root, "create", container)
 
     def discard(self, container: Container) -> None:
-        """Remove the container's directory and give its name back; who comes second has no work."""
+        """Remove the container's directory and give its name back; who comes second has no work.
+
+        Of one that is removed by itself (`--rm`), the volumes without a name go first: as long as
+        there is a record, a crash in between is put right.
+        """
+        if container.auto_remove and container.anonymous:
+            from mydocker.lifecycle import volumes
+
+            volumes.remove_anonymous(self, container)
         with self._busy():
             aside = container.directory + REMOVED
             files.refuse_mounts(container.directory)

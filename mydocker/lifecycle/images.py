@@ -6,6 +6,7 @@ from mydocker import cgroups
 from mydocker.errors import Conflict, NotFound
 from mydocker.lifecycle.container import Container
 from mydocker.lifecycle.containers import Containers
+from mydocker.lifecycle.defaults import PATH
 from mydocker.lifecycle.repair import everything, put_right
 from mydocker.linux.cleanup import Cleanup
 from mydocker.rootfs.overlay import Overlay
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from mydocker.rootfs.store import Image
+    from mydocker.spec import Spec
 
 
 def find(store: Store, word: str) -> Image:
@@ -105,11 +107,19 @@ def thaw(group: cgroups.Cgroup) -> None:
         group.thaw()
 
 
-def commit(root: str, words: list[str], author: str, message: str, changes: list[str]) -> Image:
+def commit(
+    root: str,
+    words: list[str],
+    author: str,
+    message: str,
+    changes: list[str],
+    pause: bool = True,
+) -> Image:
     """Make the changes of a container an image of that name.
 
-    A running container is paused meanwhile, so that the layer is of one moment. What is in its
-    volumes lies on other file systems and is not in the upper directory: it stays out.
+    A running container is paused meanwhile, so that the layer is of one moment, unless `pause` is
+    False. What is in its volumes lies on other file systems and is not in the upper directory: it
+    stays out. The image is to be run as the container was, but for `changes`.
     """
     from mydocker.rootfs.commit import commit as make
 
@@ -118,17 +128,18 @@ def commit(root: str, words: list[str], author: str, message: str, changes: list
     name = words[-1]
     if len(words) == 1 and (name == container.name or container.id.startswith(name)):
         name = ""  # `commit CONTAINER`: an image without a name
-    targets = [mount.destination for mount in container.spec().mounts]
+    spec = container.spec()
+    targets = [mount.destination for mount in spec.mounts]
     # The lock says that somebody is at work on a frozen container; a second commit waits.
     with container.lock(), Cleanup() as undo:
-        if containers.load(container.id).status == "running":
+        if pause and containers.load(container.id).status == "running":
             group = cgroups.group(container.cgroup_parent, container.id)
             undo.push(thaw, group)
             group.freeze()
         Overlay.in_directory(container.layers, container.directory).create()
         return make(
             store,
-            find(store, container.image_id),
+            as_it_ran(find(store, container.image_id), container, spec),
             f"{container.directory}/upper",
             name or None,
             author=author,
@@ -136,3 +147,25 @@ def commit(root: str, words: list[str], author: str, message: str, changes: list
             changes=changes,
             exclude=targets,
         )
+
+
+def as_it_ran(image: Image, container: Container, spec: Spec) -> Image:
+    """The image with the configuration that its container was run with, as Docker commits it."""
+    from mydocker.rootfs.imageconfig import ImageConfig
+
+    made = type(image)(**image.__dict__)
+    made.config = ImageConfig.from_json(image.config.to_json())
+    config, process = made.config.config, spec.process
+    entry = config.entrypoint
+    if entry and process.args[: len(entry)] == entry:
+        config.cmd = process.args[len(entry) :]
+    else:
+        config.entrypoint, config.cmd = [], list(process.args)
+    ours = ("HOSTNAME=", f"PATH={PATH}", "TERM=xterm" if container.tty else "HOSTNAME=")
+    config.env = [item for item in process.env if item in config.env or not item.startswith(ours)]
+    config.user = process.user.username
+    if process.cwd != "/" or config.working_dir:
+        config.working_dir = process.cwd
+    config.labels = dict(container.labels)
+    config.stop_signal = container.stop_signal if container.stop_signal != "SIGTERM" else ""
+    return made

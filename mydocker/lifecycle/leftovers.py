@@ -48,7 +48,7 @@ def find(root: str, cgroup_parent: str) -> list[Leftover]:
         found += _directories(containers) + _containers(containers, cgroup_parent)
         found += _names(containers)
     found += _groups(containers, cgroup_parent) + _images(Store(root))
-    return found + _networks(root)
+    return found + _networks(root) + _volumes(root)
 
 
 def _mounts(containers: Containers) -> list[Leftover]:
@@ -218,6 +218,15 @@ def _images(store: Store) -> list[Leftover]:
         return [Leftover("image", text, store.repair) for text in store.check()]
     except Error as error:  # the index itself is damaged
         return [Leftover("image", str(error), store.check)]
+
+
+def _volumes(root: str) -> list[Leftover]:
+    if not os.path.isdir(f"{root}/volumes"):
+        return []
+    from mydocker.rootfs.volumestore import VolumeStore
+
+    store = VolumeStore(root)
+    return [Leftover("volume", text, store.repair) for text in store.check()]
 
 
 def repair(root: str, cgroup_parent: str, found: list[Leftover]) -> list[Error]:

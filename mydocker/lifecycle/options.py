@@ -58,6 +58,7 @@ class Options(Struct):
     hostname: str | None = None
     entrypoint: str | None = None
     volume: list[str] = []
+    volumes_from: list[str] = []
     mount: list[str] = []
     tmpfs: list[str] = []
     read_only: bool = False
@@ -144,7 +145,7 @@ def spec(options: Options, image: Image, container_id: str, root: str) -> Spec:
         ),
         root=Root(path=root, readonly=options.read_only),
         hostname=hostname,
-        mounts=mounts(options),
+        mounts=mounts(options, image),
         linux=Linux(
             namespaces=defaults.namespaces(options.network != "host", bool(mappings)),
             uid_mappings=mappings,
@@ -214,15 +215,25 @@ def read_env_file(path: str, flag: str = "env-file") -> list[str]:
     return [line for line in lines if line and not line.startswith("#")]
 
 
-def mounts(options: Options) -> list[Mount]:
-    """Docker's mounts, then the user's, parents first; a user's mount replaces a default one."""
+def mounts(options: Options, image: Image) -> list[Mount]:
+    """Docker's mounts, then the user's, parents first; a user's mount replaces a default one.
+
+    Volumes come with the type `volume`: which directories they are is settled in volumes.py.
+    """
     asked = [volumes.parse_volume(text) for text in options.volume]
-    asked += [volumes.parse_mount(text) for text in options.mount]
-    asked += [volumes.parse_tmpfs(text) for text in options.tmpfs]
-    targets = [os.path.normpath(mount.destination) for mount in asked]
+    if options.mount or options.tmpfs:
+        from mydocker.rootfs import mountflag
+
+        asked += [mountflag.parse_mount(text) for text in options.mount]
+        asked += [mountflag.parse_tmpfs(text) for text in options.tmpfs]
+    targets = [mount.destination for mount in asked]
     for target in targets:
         if targets.count(target) > 1:
             raise Usage("volume", target, "is given twice")
+    if image.config.config.volumes:
+        own_volumes = volumes.of_image(list(image.config.config.volumes))
+        asked += [mount for mount in own_volumes if mount.destination not in targets]
+        targets = [mount.destination for mount in asked]
     own = defaults.mounts(options.shm_size, read_only_sys=not options.privileged)
     return [m for m in own if m.destination not in targets] + volumes.in_order(asked)
 

@@ -24,8 +24,10 @@ PATIENCE = 10.0
 """Seconds to wait for a killed container and its monitor to be gone."""
 
 
-def remove(containers: Containers, word: str, force: bool = False) -> None:
+def remove(containers: Containers, word: str, force: bool = False, volumes: bool = False) -> None:
     """Remove the container named by `word`; Conflict if it runs and `force` is not given.
+
+    `volumes`: also its volumes without a name, those that no other container uses.
 
     One that ends or is removed by others meanwhile is no error: it is gone as was asked.
     """
@@ -36,7 +38,7 @@ def remove(containers: Containers, word: str, force: bool = False) -> None:
             why = "is being started" if container.status == "created" else f"is {container.status}"
             raise Conflict("rm", word, why, hint=f"mydocker rm -f {word} kills it first")
         end(containers, container)
-        if _discard(containers, container):
+        if _discard(containers, container, volumes):
             return
         try:
             container = put_right(containers, containers.load(container.id))
@@ -44,14 +46,14 @@ def remove(containers: Containers, word: str, force: bool = False) -> None:
             return
 
 
-def _discard(containers: Containers, container: Container) -> bool:
+def _discard(containers: Containers, container: Container, volumes: bool) -> bool:
     """Remove one that nobody answers for; False if somebody was quicker and has started it."""
     try:
         with container.lock():
             now = containers.load(container.id)
             if now.monitored():
                 return False
-            _take_away(containers, now)
+            _take_away(containers, now, volumes)
     except NotFound:
         return True
     except KernelError:
@@ -60,10 +62,14 @@ def _discard(containers: Containers, container: Container) -> bool:
     return True
 
 
-def _take_away(containers: Containers, container: Container) -> None:
+def _take_away(containers: Containers, container: Container, volumes: bool) -> None:
     """What cannot be taken away whole is dead: it is there, but cannot be started any more."""
     try:
         cgroups.group(container.cgroup_parent, container.id).remove()
+        if volumes and container.anonymous:
+            from mydocker.lifecycle.volumes import remove_anonymous
+
+            remove_anonymous(containers, container)
         containers.discard(container)
     except Error as error:
         if os.path.isdir(container.directory):

@@ -176,7 +176,14 @@ def healthcheck(asked: Options, image: Image) -> Healthcheck:
 
 def create(containers: Containers, container: Container, spec: Spec, asked: Options) -> None:
     """Write the record and the spec; nothing of the kernel's is made yet."""
+    settle_volumes = None
+    if asked.volumes_from or any(mount.type == "volume" for mount in spec.mounts):
+        from mydocker.lifecycle import volumes
+
+        settle_volumes = volumes.settle(containers, container, spec, asked.volumes_from)
     add(containers, container, spec, asked.files, invented=asked.name is None)
+    if settle_volumes:
+        settle_volumes()
     if asked.cidfile:
         try:
             write_cidfile(asked.cidfile, container.id)

@@ -32,7 +32,7 @@ def table(*prefixes: str) -> dict[str, int]:
 MOUNT_FLAGS = table("MS_")
 CLONE_FLAGS = table("CLONE_")
 UMOUNT_FLAGS = table("MNT_", "UMOUNT_")
-TREE_FLAGS = table("OPEN_TREE_", "AT_RECURSIVE")
+TREE_FLAGS = table("OPEN_TREE_", "AT_RECURSIVE", "AT_EMPTY_PATH")
 ATTRIBUTES = table("MOUNT_ATTR_")
 FSCONFIG = {value: name for name, value in table("FSCONFIG_").items()}
 PRCTL = {value: name for name, value in table("PR_").items() if name.count("AMBIENT_") == 0}
@@ -192,6 +192,9 @@ DECODERS: dict[str, Callable[..., str]] = {
     ),
     "pidfd_send_signal": lambda pid, number: f"{pid}, {_signal(number)}",
     "prctl": _prctl,
+    "renameat2": lambda source, target, flags: (
+        f"{quote(source)}, {quote(target)}, {flag_words(flags, table('RENAME_'))}"
+    ),
     "setns": lambda fd, kind: f"{descriptor(fd)}, {flag_words(kind, CLONE_FLAGS)}",
     "setrlimit": _setrlimit,
     "symlinkat": lambda text, fd, name: f"{quote(text)}, {descriptor(fd)}, {quote(name)}",

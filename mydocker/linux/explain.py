@@ -86,6 +86,8 @@ def section(name: str, args: tuple[Any, ...]) -> str:
         return "3.1 terminal" if args[0].startswith("TIOC") else "3.1 namespaces"
     if name == "setns":
         return "3.1 namespaces" if trace.role == "helper" else "5.4 joining namespaces"
+    if name in ("open_tree", "mount_setattr") and args[-1] & syscalls.AT_RECURSIVE:
+        return "4.3 volumes"
     if name in ("open_tree", "mount_setattr"):
         own = args[1] in ("/proc/self/exe", syscalls.MOUNT_ATTR_RDONLY)
         return "3.1 the executable" if own else "3.1 id mapping"

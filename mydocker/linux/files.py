@@ -68,6 +68,11 @@ def unlink(path: str, missing_ok: bool = False) -> None:
             raise
 
 
+def chown(path: str, uid: int, gid: int) -> None:
+    """chown(2)."""
+    act("chown", os.chown, path, uid, gid)
+
+
 def rename(source: str, target: str, missing_ok: bool = False) -> bool:
     """rename(2): atomic, replaces the target. False: there is no source, which was `missing_ok`."""
     try:
@@ -189,21 +194,57 @@ def refuse_mounts(path: str) -> None:
         )
 
 
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
 def _remove_tree(path: str) -> None:
-    # fwalk works by descriptors: a link swapped in while it runs is not followed.
-    for _, directories, names, fd in os.fwalk(path, topdown=False, onerror=_raise):
-        for name in names:
-            os.unlink(name, dir_fd=fd)
-        for name in directories:
-            if stat.S_ISLNK(os.lstat(name, dir_fd=fd).st_mode):
-                os.unlink(name, dir_fd=fd)
+    """By descriptors, so that a link swapped in is not followed; and one at a time.
+
+    A container can nest directories deeper than descriptors, Python's stack and a path's 4096 bytes
+    reach. So the way down is remembered by names, and the way up is `..`, which must lead back to
+    the directory that we came from.
+    """
+    fd = os.open(path, _DIRECTORY)
+    above: list[tuple[str, tuple[int, int], list[str]]] = []
+    try:
+        names = _unlink_files(fd)
+        while names or above:
+            if names:
+                name = names.pop()
+                above.append((name, _identity(fd), names))
+                fd = _step_to(name, fd)
+                names = _unlink_files(fd)
             else:
+                name, parent, names = above.pop()
+                fd = _step_to("..", fd)
+                if _identity(fd) != parent:
+                    raise OSError(116, os.strerror(116), path)  # ESTALE: somebody moved it
                 os.rmdir(name, dir_fd=fd)
+    finally:
+        os.close(fd)
     os.rmdir(path)
 
 
-def _raise(error: OSError) -> None:
-    raise error
+def _step_to(name: str, fd: int) -> int:
+    """From a directory, whose descriptor is let go of, to the one of that name in it."""
+    found = os.open(name, _DIRECTORY, dir_fd=fd)
+    os.close(fd)
+    return found
+
+
+def _identity(fd: int) -> tuple[int, int]:
+    found = os.fstat(fd)
+    return found.st_dev, found.st_ino
+
+
+def _unlink_files(fd: int) -> list[str]:
+    """Remove what is no directory; the names of the directories."""
+    with os.scandir(fd) as entries:
+        found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+    for name, is_directory in found:
+        if not is_directory:
+            os.unlink(name, dir_fd=fd)
+    return [name for name, is_directory in found if is_directory]
 
 
 # Paths inside a container's root
@@ -211,7 +252,22 @@ def _raise(error: OSError) -> None:
 
 def open_in_root(root_fd: int, path: str, flags: int = os.O_PATH, mode: int = 0) -> int:
     """A descriptor of `path`, resolved as if `root_fd` were `/`: links cannot lead out of it."""
-    return syscalls.openat2(root_fd, path, flags, mode, syscalls.RESOLVE_IN_ROOT)
+    return open_at(root_fd, path, flags, mode, syscalls.RESOLVE_IN_ROOT)
+
+
+def open_at(directory: int, path: str, flags: int, mode: int, resolve: int) -> int:
+    """openat2(2), asked again when it says EAGAIN.
+
+    That comes when a rename or a mount, anywhere, falls into the moment in which a `..` is looked
+    up. Whoever renames without end can make it come each time, so there is an end to the asking.
+    """
+    for _ in range(200):
+        try:
+            return syscalls.openat2(directory, path, flags, mode, resolve)
+        except KernelError as error:
+            if error.errno != 11:  # EAGAIN
+                raise
+    raise Error("open", path, "the directories above it are renamed all the time")
 
 
 def make_in_root(root_fd: int, path: str, directory: bool = True, mode: int = 0o755) -> int:

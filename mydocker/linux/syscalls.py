@@ -79,14 +79,16 @@ RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_BENEATH = 0x08
 RESOLVE_IN_ROOT = 0x10
 
+RENAME_NOREPLACE = 1  # <linux/fs.h>
+
 CLOSE_RANGE_CLOEXEC = 4
 
 KEYCTL_JOIN_SESSION_KEYRING = 1
 
 # Numbers of calls that glibc may have no wrapper for. Those from 424 on are the same everywhere;
 # the older ones are looked up by architecture (<asm/unistd.h>).
-_X86_64 = {"pivot_root": 155, "capget": 125, "capset": 126, "keyctl": 250}
-_GENERIC = {"pivot_root": 41, "capget": 90, "capset": 91, "keyctl": 219}
+_X86_64 = {"pivot_root": 155, "capget": 125, "capset": 126, "keyctl": 250, "renameat2": 316}
+_GENERIC = {"pivot_root": 41, "capget": 90, "capset": 91, "keyctl": 219, "renameat2": 276}
 _NEW = {
     "open_tree": 428,
     "move_mount": 429,
@@ -392,6 +394,16 @@ def openat2(dirfd: int, path: str, flags: int, mode: int = 0, resolve: int = 0) 
     how = _words(flags | os.O_CLOEXEC, mode, resolve)  # struct open_how
     size = ctypes.sizeof(how)
     return _syscall("openat2", path, dirfd, _bytes(path), ctypes.byref(how), size)
+
+
+def renameat2(source: str, target: str, flags: int) -> None:
+    """renameat2(2): rename(2) with rules, such as RENAME_NOREPLACE."""
+    step("renameat2", (source, target, flags), _renameat2)
+
+
+def _renameat2(source: str, target: str, flags: int) -> None:
+    paths = (AT_FDCWD, _bytes(source), AT_FDCWD, _bytes(target))
+    _syscall("renameat2", target, *paths, flags)
 
 
 def syncfs(fd: int, path: str) -> None:

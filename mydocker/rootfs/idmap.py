@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from mydocker.spec import Spec
 
 
-def prepare(spec: Spec, overlay: Overlay | None, userns: int) -> dict[str, int]:
+def prepare(spec: Spec, overlay: Overlay | None, userns: int, trees: dict[str, int]) -> None:
     """Mount the root with its layers mapped, go there, and open what is to be bound into it.
 
-    Returns a detached mount for each bind mount's destination: the source's path may lead through
-    directories that the mapped root may not pass.
+    `trees` gets a detached mount for each bind mount's destination that has none yet: the source's
+    path may lead through directories that the mapped root may not pass. Those with the option
+    `idmap` (mydocker's own volumes) are mapped like the layers.
     """
     path = spec.root.path
     if overlay:
@@ -35,17 +36,18 @@ def prepare(spec: Spec, overlay: Overlay | None, userns: int) -> dict[str, int]:
             map_in_place(directory, userns)
     else:
         map_in_place(path, userns)
-    trees = {}
     for mount in spec.mounts:
-        if "rbind" in mount.options or "bind" in mount.options:
+        where = mount.destination
+        if mount.type == "bind" and where not in trees:
             recursive = syscalls.AT_RECURSIVE if "rbind" in mount.options else 0
             flags = syscalls.OPEN_TREE_CLONE | recursive
-            trees[mount.destination] = syscalls.open_tree(syscalls.AT_FDCWD, mount.source, flags)
+            trees[where] = syscalls.open_tree(syscalls.AT_FDCWD, mount.source, flags)
+        if "idmap" in mount.options:
+            syscalls.mount_setattr(trees[where], syscalls.MOUNT_ATTR_IDMAP, userns)
     if overlay:
         become_mapped(spec)
         overlay.mount(path)
     syscalls.chdir(path)
-    return trees
 
 
 def become_mapped(spec: Spec) -> None:

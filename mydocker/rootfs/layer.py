@@ -37,24 +37,30 @@ DEEPEST = 512  # directories in each other: more than any program makes, fewer t
 
 
 def tree(
-    directory: str, skip: frozenset[bytes] = frozenset()
+    directory: str | int,
+    skip: frozenset[bytes] = frozenset(),
+    hollow: frozenset[bytes] = frozenset(),
 ) -> Iterator[tuple[Member, int, bytes]]:
-    """What is in a directory, sorted, as members of a tar.
+    """What is in a directory (a path or a descriptor), sorted, as members of a tar.
 
     Each comes with a descriptor of the directory that holds it and its name in there, good until
     the next is asked for. A second name of the same file is a HARD_LINK to the first. Paths in
     `skip` (`b"proc"`, `b"etc/hosts"`) are left out with all that is below them; so are sockets.
+    Of a path in `hollow` the directory comes, and nothing below it.
     The tree may belong to a running container: no link is followed, and all goes by descriptor.
     """
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        root = os.open(directory, flags)
+        if isinstance(directory, int):
+            root = os.open(".", flags, dir_fd=directory)
+        else:
+            root = os.open(directory, flags)
     except OSError as error:
-        raise Error("open", directory, os.strerror(error.errno or 0).lower()) from None
+        raise Error("open", str(directory), os.strerror(error.errno or 0).lower()) from None
     links: dict[tuple[int, int], bytes] = {}
     stack: list[tuple[int, bytes, list[bytes]]] = [(root, b"", [])]
     try:
-        yield _member(b"./", os.fstat(root), b"/proc/self/fd/%d/." % root), root, b"."
+        yield member_of(b"./", os.fstat(root), root, b"."), root, b"."
         stack[-1][2].extend(_listing(root))
         while stack:
             fd, prefix, names = stack[-1]
@@ -69,19 +75,23 @@ def tree(
                 continue
             is_directory = stat.S_ISDIR(found.st_mode)
             name = path + b"/" if is_directory else path
-            member = _member(name, found, b"/proc/self/fd/%d/%s" % (fd, base))
+            try:
+                member = member_of(name, found, fd, base)
+            except FileNotFoundError:  # gone, since we looked
+                continue
             if not is_directory and found.st_nlink > 1:
                 first = links.setdefault((found.st_dev, found.st_ino), path)
                 if first != path:
                     member.type, member.link, member.size = tar.HARD_LINK, first, 0
                     member.xattrs = {}
-            if member.type == tar.SYMLINK:
-                member.link = os.fsencode(os.readlink(base, dir_fd=fd))
             yield member, fd, base
-            if is_directory:
+            if is_directory and path not in hollow:
                 if len(stack) > DEEPEST:
                     raise Error("pack", printable(path), "is nested too deep")
-                below = os.open(base, flags, dir_fd=fd)
+                try:
+                    below = os.open(base, flags, dir_fd=fd)
+                except FileNotFoundError:
+                    continue
                 stack.append((below, name, []))
                 stack[-1][2].extend(_listing(below))
     finally:
@@ -111,11 +121,15 @@ _TYPES = {
 }
 
 
-def _member(name: bytes, found: os.stat_result, where: bytes) -> Member:
+def member_of(name: bytes, found: os.stat_result, parent: int, base: bytes) -> Member:
+    """The member of a tar for the file called `base` in the directory `parent`."""
+    where = b"/proc/self/fd/%d/%s" % (parent, base)
     member = Member(name, _TYPES[stat.S_IFMT(found.st_mode)], stat.S_IMODE(found.st_mode))
     member.uid, member.gid, member.mtime = found.st_uid, found.st_gid, found.st_mtime_ns
     if member.type == tar.REGULAR:
         member.size = found.st_size
+    elif member.type == tar.SYMLINK:
+        member.link = os.fsencode(os.readlink(base, dir_fd=parent))
     elif member.type in (tar.CHAR, tar.BLOCK_DEVICE):
         member.major, member.minor = os.major(found.st_rdev), os.minor(found.st_rdev)
     for attribute in map(os.fsencode, os.listxattr(where, follow_symlinks=False)):
@@ -125,15 +139,24 @@ def _member(name: bytes, found: os.stat_result, where: bytes) -> Member:
 
 
 def pack(members: Iterable[tuple[Member, int, bytes]]) -> Iterator[bytes]:
-    """The tar of these members, piece by piece: the same members give the same bytes."""
+    """The tar of these members, piece by piece: the same members give the same bytes.
+
+    A file that a running container has removed meanwhile is left out.
+    """
     waiting = bytearray()
     name = b""
     try:
-        for member, fd, base in members:
+        for member, parent, base in members:
             name = member.name
-            waiting += tar.encode(member)
+            fd = -1
             if member.size:
-                for piece in _file(member, fd, base):
+                try:
+                    fd = _open_file(parent, base)
+                except FileNotFoundError:
+                    continue
+            waiting += tar.encode(member)
+            if fd >= 0:
+                for piece in _content(member, fd):
                     waiting += piece
                     if len(waiting) >= tar.CHUNK:
                         yield bytes(waiting)
@@ -147,11 +170,17 @@ def pack(members: Iterable[tuple[Member, int, bytes]]) -> Iterator[bytes]:
     yield bytes(waiting + tar.END)
 
 
-def _file(member: Member, parent: int, base: bytes) -> Iterator[bytes]:
-    """The content of a regular file, exactly `member.size` bytes of it."""
+def _open_file(parent: int, base: bytes) -> int:
     # O_NONBLOCK: should it have become a pipe meanwhile, we must not wait for a writer.
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    fd = os.open(base, flags, dir_fd=parent)
+    return os.open(base, flags, dir_fd=parent)
+
+
+def _content(member: Member, fd: int) -> Iterator[bytes]:
+    """The content of a regular file, exactly `member.size` bytes of it; the descriptor is closed.
+
+    A file that grows is cut where it ended when we looked.
+    """
     try:
         left = member.size if stat.S_ISREG(os.fstat(fd).st_mode) else -1
         while left:

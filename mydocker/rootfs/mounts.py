@@ -71,8 +71,53 @@ def mount_one(root: int, mount: Mount, tree: int = -1) -> None:
             syscalls.mount("", files.by_fd(mounted), "", again)
         if propagation:
             syscalls.mount("", files.by_fd(mounted), "", propagation)
+        if "rro" in mount.options:
+            make_readonly_below(mounted, mount)
     finally:
         os.close(mounted)
+
+
+def make_readonly_below(mounted: int, mount: Mount) -> None:
+    """Make also what is mounted below it read-only (mount_setattr(2), since Linux 5.12).
+
+    The remount above is about one mount only: what was mounted below the source could be written.
+    With `ro` beside `rro` an older kernel may leave it at that, as with Docker.
+    """
+    try:
+        syscalls.mount_setattr(mounted, syscalls.MOUNT_ATTR_RDONLY, 0, syscalls.AT_RECURSIVE)
+    except KernelError as error:
+        if "ro" not in mount.options or error.errno != 38:  # ENOSYS
+            raise KernelError("mount", mount.destination, error.errno) from None
+
+
+def source_tree(mount: Mount) -> int:
+    """A detached copy of what a bind mount is to show, if its name alone will not do; else -1.
+
+    A part of a volume (`subpath=`) is resolved as if the volume were `/`: another container may be
+    changing the links in it. And a mount that is to stay in touch with the host's (slave, shared)
+    has to be copied before all mounts are made private.
+    """
+    subpath = [word[8:] for word in mount.options if word.startswith("subpath=")]
+    in_touch = {"slave", "rslave", "shared", "rshared"}.intersection(mount.options)
+    if mount.type != "bind" or not (subpath or in_touch):
+        return -1
+    try:
+        root = os.open(mount.source, os.O_PATH | os.O_CLOEXEC)
+    except OSError as error:
+        raise KernelError.of(error, "mount", mount.source) from None
+    try:
+        fd = files.open_in_root(root, subpath[0]) if subpath else os.dup(root)
+        flags = syscalls.OPEN_TREE_CLONE
+        flags |= syscalls.AT_RECURSIVE if "rbind" in mount.options else 0
+        try:
+            return syscalls.open_tree(fd, "", flags | syscalls.AT_EMPTY_PATH)
+        finally:
+            os.close(fd)
+    except KernelError as error:
+        where = f"{subpath[0]} in the volume" if subpath else mount.source
+        raise KernelError("mount", where, error.errno) from None
+    finally:
+        os.close(root)
 
 
 def refuse_link(root: int, destination: str) -> None:

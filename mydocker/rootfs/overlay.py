@@ -13,6 +13,7 @@ same before, during and after.
 from __future__ import annotations
 
 import os
+import stat
 
 from mydocker.errors import Error, KernelError
 from mydocker.linux import files, syscalls
@@ -21,7 +22,10 @@ _PAGE = 4096  # mount(2) takes at most one page of options
 
 
 class Overlay:
-    """The layers of an image (lowest first), and the container's own upper and work directories."""
+    """The layers of an image (lowest first), and the container's own upper and work directories.
+
+    Without an upper directory it is read-only, and there must be at least two layers.
+    """
 
     def __init__(self, layers: list[str], upper: str, work: str) -> None:
         self.layers = layers
@@ -36,11 +40,19 @@ class Overlay:
     def create(self) -> None:
         """Make what is missing of the container's own directories.
 
-        overlayfs wants `work` empty and beside `upper`.
+        overlayfs takes the attributes of `/` from `upper`, so it gets those of the image's root.
+        It wants `work` empty and beside `upper`; made last, it says that `upper` is complete.
         """
-        for path, mode in ((self.upper, 0o755), (self.work, 0o700)):
-            if not os.path.isdir(path):
-                files.mkdir(path, mode)
+        if os.path.isdir(self.work):
+            return
+        self._check()
+        root = os.stat(self.layers[-1])
+        mode = stat.S_IMODE(root.st_mode)
+        if not os.path.isdir(self.upper):
+            files.mkdir(self.upper, mode)
+        if root.st_uid or root.st_gid:
+            files.chown(self.upper, root.st_uid, root.st_gid)
+        files.mkdir(self.work, 0o700)
 
     def remove(self) -> None:
         """Remove the container's own directories, and with them what it changed."""
@@ -53,16 +65,14 @@ class Overlay:
         Errors: ENODEV where the kernel has no overlayfs; EINVAL where the directories cannot be an
         upper (another overlay, for one).
         """
-        for layer in self.layers:
-            if not os.path.isdir(layer):
-                raise Error(
-                    "layer", layer, "is missing", hint="the image is damaged: load it again"
-                )
+        self._check()
         lower = ":".join(_escape(layer) for layer in reversed(self.layers))
-        by_descriptor = len(lower) + len(self.upper) + len(self.work) > _PAGE - 64
+        by_descriptor = len(lower) + len(self.upper) + len(self.work) > _PAGE - 128
         if by_descriptor:
             lower = self._by_descriptor()
-        data = f"lowerdir={lower},upperdir={_escape(self.upper)},workdir={_escape(self.work)}"
+        data = f"lowerdir={lower}"
+        if self.upper:
+            data += f",upperdir={_escape(self.upper)},workdir={_escape(self.work)}{_features_off()}"
         try:
             syscalls.mount("overlay", target, "overlay", 0, data)
         except KernelError as error:
@@ -75,11 +85,32 @@ class Overlay:
             if by_descriptor:
                 syscalls.chdir("/")
 
+    def _check(self) -> None:
+        for layer in self.layers:
+            if not os.path.isdir(layer):
+                raise Error(
+                    "layer", layer, "is missing", hint="the image is damaged: load it again"
+                )
+
     def _by_descriptor(self) -> str:
         """Many layers: names relative to /proc/self/fd are the shortest that there are."""
         fds = [os.open(layer, os.O_PATH | os.O_DIRECTORY) for layer in reversed(self.layers)]
         syscalls.chdir("/proc/self/fd")
         return ":".join(str(fd) for fd in fds)
+
+
+def _features_off() -> str:
+    """The options that keep the upper directory readable for us, where the kernel knows them.
+
+    `redirect_dir` would store a renamed directory as a note of its old name, `metacopy` a changed
+    mode without the file's content: neither could be said in the tar of a layer. `index` would
+    forbid a second mount of the same upper directory. A module that is not loaded yet knows them.
+    """
+    module = "/sys/module/overlay"
+    names = ("redirect_dir", "metacopy", "index")
+    loaded = os.path.isdir(module)
+    known = [n for n in names if not loaded or os.path.exists(f"{module}/parameters/{n}")]
+    return "".join(f",{name}=off" for name in known)
 
 
 def _escape(path: str) -> str:

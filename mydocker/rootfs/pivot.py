@@ -35,12 +35,22 @@ class Entrance:
 
     def prepare(self, userns: int) -> None:
         """With an id mapping: do what needs the host root's power, before it is given up."""
+        self.take_trees()
         make_private()
-        self.trees = idmap.prepare(self.spec, self.overlay, userns)
+        idmap.prepare(self.spec, self.overlay, userns, self.trees)
         self.prepared = True
+
+    def take_trees(self) -> None:
+        """Copy what must be copied while our mounts are still those of the host."""
+        for mount in self.spec.mounts:
+            tree = mounts.source_tree(mount)
+            if tree >= 0:
+                self.trees[mount.destination] = tree
 
     def enter(self) -> None:
         """Build the root that the spec describes, and switch to it."""
+        if not self.prepared:
+            self.take_trees()
         make_private()
         path = self.spec.root.path
         if self.prepared:

@@ -209,7 +209,7 @@ class _Unpacker:
             for offset, length in parts:
                 self.skeleton.content(path, offset, length, generation)
                 if not self.hollow:
-                    _copy(reader, fd, offset, length)
+                    copy_content(reader, fd, offset, length)
             while self.hollow and reader.data():
                 pass
             if self.hollow or member.sparse is not None:
@@ -369,7 +369,7 @@ def _is_whiteout(found: os.stat_result) -> bool:
     return stat.S_ISCHR(found.st_mode) and found.st_rdev == 0
 
 
-def _copy(reader: tar.Reader, fd: int, offset: int, length: int) -> None:
+def copy_content(reader: tar.Reader, fd: int, offset: int, length: int) -> None:
     """Write `length` bytes of the current member at `offset`; long rows of zeros become holes."""
     if offset:
         os.lseek(fd, offset, os.SEEK_SET)

@@ -1,11 +1,12 @@
-"""Volumes: a piece of the host shown inside the container by a bind mount (the book's 4.3).
+"""Volumes: files that live outside the container's own, shown in it by a mount (the book's 4.3).
 
-The data stays where it is, on the host. The container sees it through a mount that exists only in
-its own mount namespace, so however the container ends, the data is untouched: nothing is ever
-copied back, unmounted on the host, or removed.
+`-v /host:/container` shows a directory or a file of the host; `-v name:/container` one that
+mydocker keeps under that name (volumestore.py), and `-v /container` one without a name, which goes
+with the container. The container sees them through mounts that exist only in its own mount
+namespace, so however it ends, the data is untouched: nothing is ever copied back, unmounted on the
+host, or removed.
 
-The words are Docker's: `-v /host:/container[:ro]`, `--mount type=bind,source=…,target=…`,
-`--mount type=tmpfs,target=…`, `--tmpfs /run:size=64m`.
+The words are Docker's: `SOURCE:TARGET[:OPTIONS]` here, `--mount` and `--tmpfs` in mountflag.py.
 """
 
 from __future__ import annotations
@@ -16,71 +17,79 @@ from mydocker.errors import Usage
 from mydocker.linux import files
 from mydocker.spec import Mount
 
-_MODES = ("ro", "rw", "z", "Z", "private", "rprivate", "slave", "rslave", "shared", "rshared")
-_TMPFS = ["nosuid", "nodev", "noexec"]
+PROPAGATION = ("private", "rprivate", "slave", "rslave", "shared", "rshared")
+_WORDS = ("ro", "rw", "z", "Z", "nocopy", *PROPAGATION)
 
 
 def parse_volume(text: str) -> Mount:
-    """`-v SOURCE:TARGET[:OPTIONS]`; a source that is missing becomes a directory, as with Docker.
+    """`-v SOURCE:TARGET[:OPTIONS]` or `-v TARGET`, as a mount of the type `bind` or `volume`.
 
     Raises Usage naming the part that is wrong.
     """
     source, separator, rest = text.partition(":")
     target, _, options = rest.partition(":")
     if not separator:
-        raise Usage("volume", text, "not SOURCE:TARGET[:ro]")
+        source, target = "", text
+    elif not source:
+        raise Usage("volume", text, "the source is empty")
     words = options.split(",") if options else []
-    unknown = [word for word in words if word not in _MODES]
+    unknown = [word for word in words if word not in _WORDS]
     if unknown or ("ro" in words and "rw" in words):
         raise Usage("volume", text, f"bad mode {options!r}", hint="ro or rw")
-    return _bind(text, source, target, words, make=True)
+    check_target("volume", text, target)
+    if source.startswith("."):
+        source = os.path.abspath(source)
+    if source.startswith("/"):
+        if "nocopy" in words:
+            raise Usage("volume", text, "nocopy is for volumes, the source is a path")
+        return bind(source, target, words)
+    if any(word in PROPAGATION for word in words):
+        raise Usage("volume", text, "propagation is for paths, the source is a volume")
+    if separator:
+        check_name(text, source)
+    return volume(source, target, words)
 
 
-def parse_mount(text: str) -> Mount:
-    """`--mount type=bind|tmpfs,source=…,target=…[,readonly]`; here a missing source is an error."""
-    fields = {}
-    for item in text.split(","):
-        key, separator, value = item.partition("=")
-        fields[_KEYS.get(key, key)] = value if separator else "true"
-    kind = fields.pop("type", "bind")
-    target = fields.pop("target", "")
-    words = ["ro"] if fields.pop("readonly", "false") in ("true", "1") else []
-    if kind == "bind":
-        if "propagation" in fields:
-            words.append(fields.pop("propagation"))
-        mount = _bind(text, fields.pop("source", ""), target, words, make=False)
-    elif kind == "tmpfs":
-        size, mode = fields.pop("tmpfs-size", ""), fields.pop("tmpfs-mode", "")
-        words += [f"size={size}"] if size else []
-        words += [f"mode={mode}"] if mode else []
-        mount = _tmpfs(text, target, words)
-    else:
-        raise Usage("mount", text, f"unknown type {kind!r}", hint="type=bind or type=tmpfs")
-    if fields:
-        raise Usage("mount", text, f"unknown key {next(iter(fields))!r}")
-    return mount
-
-
-_KEYS = {"src": "source", "dst": "target", "destination": "target", "ro": "readonly"}
-_KEYS["bind-propagation"] = "propagation"
-
-
-def parse_tmpfs(text: str) -> Mount:
-    """`--tmpfs TARGET[:OPTIONS]`, the options being those of tmpfs(5)."""
-    target, _, options = text.partition(":")
-    return _tmpfs(text, target, options.split(",") if options else [])
-
-
-def _bind(text: str, source: str, target: str, words: list[str], make: bool) -> Mount:
-    if not source.startswith("/"):
-        raise Usage("volume", text, f"the source {source!r} is not an absolute path")
-    _check_target("volume" if make else "mount", text, target)
-    if not make and not os.path.exists(source):
-        raise Usage("mount", text, f"the source {source} does not exist")
+def bind(source: str, target: str, words: list[str]) -> Mount:
+    """A mount that shows a path of the host. `ro` holds for what is mounted below it, too."""
     options = ["rbind", *(word for word in words if word not in ("rw", "z", "Z"))]
-    if not any(word in _MODES[4:] for word in words):
+    if "ro" in words:
+        options.append("rro")
+    if not any(word in PROPAGATION for word in words):
         options.append("rprivate")
-    return Mount(destination=target, type="bind", source=os.path.realpath(source), options=options)
+    return Mount(destination=clean(target), source=os.path.realpath(source), options=options)
+
+
+def volume(name: str, target: str, words: list[str]) -> Mount:
+    """A mount that shows a volume, or a new one without a name (""); to be looked up later."""
+    options = [word for word in words if word not in ("rw", "z", "Z")]
+    return Mount(destination=clean(target), type="volume", source=name, options=options)
+
+
+def check_name(text: str, name: str) -> None:
+    """Docker's rule, which also keeps a name from being a path."""
+    plain = name.isascii() and name.replace("_", "a").replace(".", "a").replace("-", "a").isalnum()
+    if not plain or not name[0].isalnum() or len(name) < 2:
+        hint = "two or more of [a-zA-Z0-9_.-], or an absolute path of the host"
+        raise Usage("volume", text, f"{name!r} cannot be a volume's name", hint=hint)
+
+
+def check_target(what: str, text: str, target: str) -> None:
+    """The target must be an absolute path in the container, and not its root."""
+    if not target.startswith("/"):
+        raise Usage(what, text, f"the target {target!r} is not an absolute path")
+    if clean(target) == "/":
+        raise Usage(what, text, "the target is the root itself")
+
+
+def clean(target: str) -> str:
+    """The path without `..`, double slashes and the like: two spellings are one target."""
+    return os.path.normpath("/" + target.lstrip("/"))
+
+
+def of_image(paths: list[str]) -> list[Mount]:
+    """The volumes that an image asks for (VOLUME); what is given for the same target goes first."""
+    return [volume("", path, ["image"]) for path in sorted(paths) if clean(path) != "/"]
 
 
 def make_sources(mounts: list[Mount]) -> None:
@@ -91,28 +100,6 @@ def make_sources(mounts: list[Mount]) -> None:
     for mount in mounts:
         if mount.type == "bind" and not os.path.exists(mount.source):
             files.makedirs(mount.source, 0o755)
-
-
-def _tmpfs(text: str, target: str, words: list[str]) -> Mount:
-    _check_target("tmpfs", text, target)
-    options = [*(word for word in _TMPFS if word not in _lifted(words)), *_asked(words)]
-    return Mount(destination=target, type="tmpfs", source="tmpfs", options=options)
-
-
-def _lifted(words: list[str]) -> list[str]:
-    """`exec`, `dev` and `suid` take away the default that forbids them."""
-    return [f"no{word}" for word in words if word in ("exec", "dev", "suid")]
-
-
-def _asked(words: list[str]) -> list[str]:
-    return [word for word in words if word not in ("exec", "dev", "suid", *_TMPFS)]
-
-
-def _check_target(what: str, text: str, target: str) -> None:
-    if not target.startswith("/"):
-        raise Usage(what, text, f"the target {target!r} is not an absolute path")
-    if os.path.normpath(target) in ("/", "//"):
-        raise Usage(what, text, "the target is the root itself")
 
 
 def in_order(mounts: list[Mount]) -> list[Mount]:

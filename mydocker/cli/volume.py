@@ -1,0 +1,210 @@
+"""`mydocker volume`: make, list, show and remove the volumes that mydocker keeps."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+from mydocker.cli import Globals, table
+from mydocker.cli.each import for_each
+from mydocker.cli.flags import Command, Flag
+from mydocker.cli.group import group
+from mydocker.errors import Conflict, NotFound, Usage
+from mydocker.lifecycle.containers import Containers
+from mydocker.lifecycle.repair import everything
+from mydocker.lifecycle.volumes import users
+from mydocker.rootfs.volumestore import VolumeStore
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from mydocker.rootfs.volumestore import Volume
+
+
+def store() -> VolumeStore:
+    """The volumes of this call's state root."""
+    return VolumeStore(Globals.root)
+
+
+def create(values: dict[str, Any], words: list[str]) -> None:
+    """Make a volume and print its name; one that is there already stays as it is."""
+    if values["driver"] != "local":
+        raise Usage("volume create", values["driver"], "no such driver", hint="local is the only")
+    if values["name"] and words:
+        raise Usage("volume create", words[0], "the name is given twice")
+    labels = dict(_label(item) for item in values["label"])
+    print(store().create((words or [values["name"]])[0] or "", labels).name)
+
+
+def _label(text: str) -> tuple[str, str]:
+    name, _, value = text.partition("=")
+    if not name:
+        raise Usage("--label", text, "not NAME[=VALUE]")
+    return name, value
+
+
+def ls(values: dict[str, Any], _words: list[str]) -> None:
+    """Print one line for each volume."""
+    chosen = [volume for volume in store().all() if fits(volume, values["filter"])]
+    if values["quiet"]:
+        for volume in chosen:
+            print(volume.name)
+        return
+    table.show(["DRIVER", "VOLUME NAME"], [["local", volume.name] for volume in chosen])
+
+
+def fits(volume: Volume, filters: list[str]) -> bool:
+    """Docker's filters: dangling=, driver=, label=, label!=, name=; of one kind one must fit, of
+    labels all must."""
+    kinds: dict[str, list[bool]] = {}
+    for text in filters:
+        key, separator, value = text.partition("=")
+        if not separator:
+            raise Usage("--filter", text, "not NAME=VALUE")
+        if key == "dangling":
+            if value.lower() not in ("true", "1", "false", "0"):
+                raise Usage("--filter", text, "not true or false")
+            dangling = not users(Containers(Globals.root), volume.name)
+            fit = dangling == (value.lower() in ("true", "1"))
+        elif key == "driver":
+            fit = value == "local"
+        elif key == "name":
+            fit = value in volume.name
+        elif key in ("label", "label!"):
+            name, equals, wanted = value.partition("=")
+            fit = name in volume.labels and (not equals or volume.labels[name] == wanted)
+            fit = fit == (key == "label")
+            key = text  # each label for itself
+        elif key == "all":
+            continue
+        else:
+            hint = "dangling, driver, label or name"
+            raise Usage("--filter", text, f"no filter is called {key!r}", hint=hint)
+        kinds.setdefault(key, []).append(fit)
+    return all(any(fit) for fit in kinds.values())
+
+
+def inspect(_: dict[str, Any], words: list[str]) -> None:
+    """Print one array with an object for each volume."""
+    print(json.dumps([describe(store().find(word)) for word in words], indent=4))
+
+
+def describe(volume: Volume) -> dict[str, Any]:
+    """All that is known of a volume, in Docker's words."""
+    return {
+        "CreatedAt": volume.created,
+        "Driver": "local",
+        "Labels": volume.labels,
+        "Mountpoint": store().path(volume.name),
+        "Name": volume.name,
+        "Options": {},
+        "Scope": "local",
+    }
+
+
+def rm(values: dict[str, Any], words: list[str]) -> int:
+    """Remove each; the others are removed although one fails."""
+    containers = Containers(Globals.root)
+    everything(containers)  # such as ended unseen are cleared away, or they would be in the way
+
+    def remove(word: str) -> None:
+        try:
+            store().remove(word, lambda name: users(containers, name))
+        except NotFound:
+            if not values["force"]:
+                raise
+
+    return for_each(words, remove)
+
+
+def prune(values: dict[str, Any], _words: list[str]) -> int:
+    """Remove the volumes that no container uses: those without a name, or all of them."""
+    containers = Containers(Globals.root)
+    whole = values["all"] or any(t in ("all=1", "all=true") for t in values["filter"])
+    what = "all volumes" if whole else "all anonymous volumes"
+    if not values["force"]:
+        print(f"WARNING! This will remove {what} not used by at least one container.")
+        print("Are you sure you want to continue? [y/N] ", end="", flush=True)
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            print()
+            return 1
+    everything(containers)
+    removed, size = [], 0
+    for volume in store().all():
+        if not (whole or volume.anonymous) or not fits(volume, values["filter"]):
+            continue
+        try:
+            count = disk_use(store().path(volume.name))
+            store().remove(volume.name, lambda name: users(containers, name))
+        except (NotFound, Conflict):
+            continue
+        removed.append(volume.name)
+        size += count
+    if removed:
+        print("Deleted Volumes:", *removed, sep="\n")
+        print()
+    print(f"Total reclaimed space: {table.size(size)}")
+    return 0
+
+
+def disk_use(directory: str) -> int:
+    """Bytes of the files below a directory; several names of one file count once."""
+    seen, total = set(), 0
+    for path, _, names in os.walk(directory):
+        for name in names:
+            try:
+                found = os.lstat(f"{path}/{name}")
+            except OSError:
+                continue
+            if (found.st_dev, found.st_ino) not in seen:
+                seen.add((found.st_dev, found.st_ino))
+                total += found.st_size
+    return total
+
+
+_FILTER = Flag("-f --filter", "list", "only those that fit", metavar="NAME=VALUE")
+
+COMMANDS = {
+    "create": Command(
+        create,
+        "[OPTIONS] [NAME]",
+        "Make a volume.",
+        [
+            Flag("-d --driver", "value", "only local is there", default="local", metavar="NAME"),
+            Flag("--label", "list", "a label", metavar="NAME[=VALUE]"),
+            Flag("--name", "value", "the same as the word NAME"),
+        ],
+        most=1,
+    ),
+    "inspect": Command(inspect, "NAME...", "Show volumes as JSON.", least=1),
+    "ls": Command(
+        ls,
+        "[OPTIONS]",
+        "List volumes.",
+        [Flag("-q --quiet", "bool", "only the names"), _FILTER],
+        most=0,
+    ),
+    "prune": Command(
+        prune,
+        "[OPTIONS]",
+        "Remove the volumes that no container uses.",
+        [
+            Flag("-a --all", "bool", "also those with a name"),
+            Flag("-f --force", "bool", "do not ask"),
+            Flag("--filter", "list", "only those that fit", metavar="label=NAME[=VALUE]"),
+        ],
+        most=0,
+    ),
+    "rm": Command(
+        rm,
+        "[OPTIONS] NAME...",
+        "Remove volumes.",
+        [Flag("-f --force", "bool", "one that is not there is no error")],
+        least=1,
+    ),
+}
+COMMANDS["list"], COMMANDS["remove"] = COMMANDS["ls"], COMMANDS["rm"]
+
+COMMAND = group("volume", "Keep volumes: files that outlive containers.", COMMANDS)
