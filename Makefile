@@ -1,7 +1,8 @@
 # mydocker: `make` shows what there is to do.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-unit test-integration test-v2 soak lint type bench clean uninstall root
+.PHONY: help setup demo test test-unit test-integration test-v2 soak lint type bench clean uninstall root \
+	ch3 ch4 ch5 ch6 start watch hint solution progress reset grade doctor clean-host
 
 PYTHON := .venv/bin/python3
 V2_LANE := lab/uml/run.sh $(PYTHON) -m pytest -m v2
@@ -9,7 +10,43 @@ LAB_BIN ?= /usr/local/bin/mydocker
 export LAB_BIN
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-zN0-9-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+# The course. The words are those of lab/mydocker-lab; here they come as CH=4, STEP=4.2, V=1.
+LAB := lab/mydocker-lab
+export CH PURE SPOIL OUT LANG_LAB
+
+ch3 ch4 ch5 ch6: $(PYTHON)
+	@$(LAB) $@ $(if $(V),-v)
+
+start: $(PYTHON) ## Begin a chapter: write its starter files into work/ (CH=4)
+	@$(LAB) start $(CH)
+
+chN: ## Check a chapter, the reference or yours: make ch3 (V=1: all of it; PURE=1: only yours)
+
+watch: $(PYTHON) ## Check a chapter again at every change (CH=4)
+	@$(LAB) watch $(CH)
+
+hint: $(PYTHON) ## A hint for a step; again for a stronger one (STEP=4.2)
+	@$(LAB) hint $(STEP)
+
+solution: $(PYTHON) ## The reference's solution of a step that has passed (STEP=4.2, SPOIL=1)
+	@$(LAB) solution $(STEP)
+
+progress: $(PYTHON) ## The board: chapters, steps, points
+	@$(LAB) progress
+
+reset: $(PYTHON) ## Put your files of a chapter aside and begin anew (CH=4)
+	@$(LAB) reset $(CH)
+
+grade: $(PYTHON) ## Grade a submission, or a directory of them (SUBMISSION=dir)
+	@$(LAB) grade "$(SUBMISSION)"
+
+doctor: $(PYTHON) ## Is this machine fit for the course?
+	@$(LAB) doctor
+
+clean-host: root $(PYTHON) ## Remove what mydocker left on this host, and nothing else
+	@$(LAB) clean-host
 
 setup: root ## Install packages, .venv, the launcher and the default image (seconds when done)
 	@lab/provision.sh

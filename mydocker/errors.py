@@ -72,9 +72,22 @@ def as_error(error: BaseException, what: str) -> Error:
         told: Error = KernelError.of(error, what)
     elif isinstance(error, MemoryError):
         told = Error(what, "", "out of memory")
+    elif isinstance(error, NotImplementedError):  # a function of the course (upper.py)
+        step, _, name = str(error).partition(": ")
+        told = Error(step, name, "is not written yet")
     else:
-        told = Error(what, type(error).__name__, str(error), hint="this is a bug")
+        hint = f"this is a bug, in {place(error)}"
+        told = Error(what, type(error).__name__, str(error), hint=hint)
     for note in getattr(error, "__notes__", ()):
         told.add_note(note)
     told.__cause__ = error
     return told
+
+
+def place(error: BaseException) -> str:
+    """Where in the code an exception was raised: file:line."""
+    frame, where = error.__traceback__, "an unknown place"
+    while frame is not None:
+        where = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}"
+        frame = frame.tb_next
+    return where

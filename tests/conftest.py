@@ -77,6 +77,7 @@ class Mydocker:
         self.cgroup_parent = f"/mydocker-test-{secrets.token_hex(4)}"
         self.environment = {
             **os.environ,
+            "MYDOCKER_REFERENCE": "1",
             "MYDOCKER_ROOT": str(self.root),
             "MYDOCKER_CGROUP_PARENT": self.cgroup_parent,
         }

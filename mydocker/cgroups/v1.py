@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from mydocker.spec import Resources
 
 MEMSW = "memory.memsw.limit_in_bytes"
+SOFT = "memory.soft_limit_in_bytes"
 FILES = {
-    "memory_reservation": "memory.soft_limit_in_bytes",
     "cpu_shares": "cpu.shares",
     "cpu_period": "cpu.cfs_period_us",
     "cpu_quota": "cpu.cfs_quota_us",
@@ -43,7 +43,7 @@ class V1(Cgroup):
     """One container's directories in the hierarchies of cgroup v1."""
 
     LIMITS = (
-        *("memory.limit_in_bytes", MEMSW, *FILES.values(), "pids.max", "devices.list"),
+        *("memory.limit_in_bytes", MEMSW, SOFT, *FILES.values(), "pids.max", "devices.list"),
         *("blkio.weight", "blkio.bfq.weight", *(f"blkio.throttle.{rate}_device" for rate in RATES)),
     )
 
@@ -75,9 +75,9 @@ class V1(Cgroup):
         """What to write where, in the order in which the kernel accepts it."""
         if wanted.memory or wanted.memory_swap:
             yield from self._memory(wanted)
-        for field, name in FILES.items():
-            if value := getattr(wanted, field):
-                yield name, str(value)
+        if wanted.memory_reservation:
+            yield SOFT, str(wanted.memory_reservation)
+        yield from self._processors(wanted)
         if wanted.pids_limit is not None:
             yield "pids.max", str(wanted.pids_limit) if wanted.pids_limit > 0 else "max"
         if wanted.blkio_weight:
@@ -97,6 +97,15 @@ class V1(Cgroup):
         elif total == -1 or -1 != total_now < total:
             pair.reverse()  # to raise both, raise the outer one first
         yield from pair
+
+    def _processors(self, wanted: Resources) -> Iterator[Limit]:
+        """The share of the processors, the quota in each period, and which processors at all.
+
+        cpu.shares counts only against others who want to run too: alone, a group gets everything.
+        """
+        for field, name in FILES.items():
+            if value := getattr(wanted, field):
+                yield name, str(value)
 
     def freeze(self) -> None:
         def stopped() -> bool:

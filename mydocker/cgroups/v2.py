@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from mydocker.spec import Resources
 
 FILES = {
-    "memory_reservation": "memory.low",
     "cpuset_cpus": "cpuset.cpus",
     "cpuset_mems": "cpuset.mems",
 }
@@ -39,8 +38,8 @@ class V2(Cgroup):
     """One container's directory in the hierarchy of cgroup v2."""
 
     LIMITS = (
-        *("memory.max", "memory.swap.max", *FILES.values(), "cpu.weight", "cpu.max", "pids.max"),
-        *("io.weight", "io.bfq.weight", "io.max"),
+        *("memory.max", "memory.swap.max", "memory.low", *FILES.values(), "cpu.weight", "cpu.max"),
+        *("pids.max", "io.weight", "io.bfq.weight", "io.max"),
     )
 
     def create(self, resources: Resources) -> None:
@@ -72,20 +71,10 @@ class V2(Cgroup):
     def limits(self, wanted: Resources) -> Iterator[Limit]:
         """What to write where."""
         if wanted.memory or wanted.memory_swap:
-            now, swap_now = self.number("memory.max"), self.number("memory.swap.max")
-            memory = wanted.memory or now
-            swap = convert.swap_allowance(memory, wanted.memory_swap, now, swap_now)
-            if self.has("memory.swap.max") or wanted.memory_swap:  # absent: a kernel without swap
-                yield "memory.swap.max", word(swap)
-            yield "memory.max", word(memory)
-        for field, name in FILES.items():
-            if value := getattr(wanted, field):
-                yield name, word(value)
-        if wanted.cpu_shares:
-            yield "cpu.weight", str(convert.shares_to_weight(wanted.cpu_shares))
-        if wanted.cpu_quota or wanted.cpu_period:
-            quota, period = (self.read("cpu.max") or f"max {PERIOD}").split()
-            yield "cpu.max", f"{word(wanted.cpu_quota or quota)} {wanted.cpu_period or period}"
+            yield from self._memory(wanted)
+        if wanted.memory_reservation:
+            yield "memory.low", word(wanted.memory_reservation)
+        yield from self._processors(wanted)
         if wanted.pids_limit is not None:
             yield "pids.max", word(wanted.pids_limit or UNLIMITED)
         if wanted.blkio_weight and self.has("io.bfq.weight"):  # the BFQ scheduler's: v1's range
@@ -95,6 +84,26 @@ class V2(Cgroup):
         for field, key in RATES.items():
             for disk in getattr(wanted, field):
                 yield "io.max", f"{disk.major}:{disk.minor} {key}={disk.rate}"
+
+    def _memory(self, wanted: Resources) -> Iterator[Limit]:
+        """Memory, and swap by itself, which v2 limits apart."""
+        now, swap_now = self.number("memory.max"), self.number("memory.swap.max")
+        memory = wanted.memory or now
+        swap = convert.swap_allowance(memory, wanted.memory_swap, now, swap_now)
+        if self.has("memory.swap.max") or wanted.memory_swap:  # absent: a kernel without swap
+            yield "memory.swap.max", word(swap)
+        yield "memory.max", word(memory)
+
+    def _processors(self, wanted: Resources) -> Iterator[Limit]:
+        """Which processors, the weight against others, and `quota period` in one line."""
+        for field, name in FILES.items():
+            if value := getattr(wanted, field):
+                yield name, word(value)
+        if wanted.cpu_shares:
+            yield "cpu.weight", str(convert.shares_to_weight(wanted.cpu_shares))
+        if wanted.cpu_quota or wanted.cpu_period:
+            quota, period = (self.read("cpu.max") or f"max {PERIOD}").split()
+            yield "cpu.max", f"{word(wanted.cpu_quota or quota)} {wanted.cpu_period or period}"
 
     def freeze(self) -> None:
         self.write("cgroup.freeze", "1")

@@ -100,6 +100,7 @@ Options:
   --cgroup-parent PATH  the cgroup that holds the containers' (MYDOCKER_CGROUP_PARENT, /mydocker)
   --explain[=FILE]      tell each thing that is asked of the kernel
   --debug               show where in the code an error came from
+  --reference           leave out the modules in work/, which a student of the course has written
   --version             show the version
 
 Commands:
@@ -186,6 +187,8 @@ def dispatch(words: list[str]) -> int | None:
             setattr(Globals, word[2:].replace("-", "_"), text)
         elif word == "--debug":
             Globals.debug = True
+        elif word == "--reference":
+            continue  # done: upper.py has looked for it
         elif word == "--explain":
             explain = text
         elif word in ("-h", "--help"):

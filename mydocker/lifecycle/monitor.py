@@ -150,8 +150,13 @@ class Monitor:
         volumes.make_sources(self.spec.mounts)
         door = pivot.Entrance(self.spec, overlay)
         init = Init(self.spec, door.enter, door.seal, descriptors, reaper=self.container.init)
-        group = self.group
-        pid, channel = namespaces.spawn(self.spec.linux, group.fork, group.add, init, door.prepare)
+
+        def admit(pid: int) -> None:
+            self.group.add(pid)
+            door.take_trees()
+
+        fork = self.group.fork
+        pid, channel = namespaces.spawn(self.spec.linux, fork, admit, init, door.prepare)
         undo.push(self._reap, pid)
         attach(pid)
         self._handshake(channel, stdio, pid)

@@ -1,11 +1,11 @@
-"""The container's `/`: cut off from the host's mounts, then switched to (the book's 4.1).
+"""The container's `/`: built beside the host's, then switched to (the book's 4.1).
 
-This runs in the container's first process, in its new mount namespace. The order matters:
+This runs in the container's first process, in its new mount namespace, where every mount is already
+cut off from the host's (sandbox/namespaces.py, `make_private`). The order matters:
 
-1. every mount is made private, or what we mount would appear on the host (`make_private`);
-2. the root, then what belongs in it, in the order of the list (mounts.py, devices.py);
-3. pivot_root(2), after which the host's files have no name any more (`pivot`);
-4. last, what must not be written or seen is covered (cover.py).
+1. the root, then what belongs in it, in the order of the list (mounts.py, devices.py);
+2. pivot_root(2), after which the host's files have no name any more (`pivot`);
+3. last, what must not be written or seen is covered (cover.py).
 
 Invariant: on a failure at any step nothing is left, neither on the host nor in the image: the mount
 namespace ends with the process, and the old root never had a place in the new one.
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 
 class Entrance:
-    """The way into one container's root: `prepare` (only with an id mapping), `enter`, `seal`."""
+    """The way into one container's root: `take_trees` while the mounts are still the host's,
+    `prepare` (only with an id mapping), `enter`, `seal`."""
 
     def __init__(self, spec: Spec, overlay: Overlay | None) -> None:
         self.spec = spec
@@ -33,25 +34,20 @@ class Entrance:
         self.prepared = False
         self.trees: dict[str, int] = {}
 
-    def prepare(self, userns: int) -> None:
-        """With an id mapping: do what needs the host root's power, before it is given up."""
-        self.take_trees()
-        make_private()
-        idmap.prepare(self.spec, self.overlay, userns, self.trees)
-        self.prepared = True
-
     def take_trees(self) -> None:
-        """Copy what must be copied while our mounts are still those of the host."""
+        """Copy what must be copied while our mounts are still those of the host, before unshare(2)."""
         for mount in self.spec.mounts:
             tree = mounts.source_tree(mount)
             if tree >= 0:
                 self.trees[mount.destination] = tree
 
+    def prepare(self, userns: int) -> None:
+        """With an id mapping: do what needs the host root's power, before it is given up."""
+        idmap.prepare(self.spec, self.overlay, userns, self.trees)
+        self.prepared = True
+
     def enter(self) -> None:
         """Build the root that the spec describes, and switch to it."""
-        if not self.prepared:
-            self.take_trees()
-        make_private()
         path = self.spec.root.path
         if self.prepared:
             path = idmap.bind_again(path)
@@ -80,16 +76,6 @@ class Entrance:
         if self.spec.root.readonly:
             flags = syscalls.MS_BIND | syscalls.MS_REMOUNT | syscalls.MS_RDONLY
             syscalls.mount("", "/", "", flags | os.statvfs("/").f_flag & 0xF)
-
-
-def make_private() -> None:
-    """Cut every mount off from the host's: nothing that we mount may propagate there.
-
-    Without it, systemd's shared `/` carries our /proc to the host, whose own then shows the
-    container's processes, and pivot_root fails with EINVAL: the two questions that readers of the
-    book ask most.
-    """
-    syscalls.mount("", "/", "", syscalls.MS_REC | syscalls.MS_PRIVATE)
 
 
 def pivot(root: int) -> None:

@@ -15,7 +15,7 @@ import _socket
 import json
 import os
 
-from mydocker.errors import Error
+from mydocker.errors import Error, as_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class Channel:
 
 def die(channel: Channel, error: BaseException) -> None:
     """Report why this child process cannot go on, and end it; never returns."""
-    told = error if isinstance(error, Error) else Error("init", type(error).__name__, str(error))
+    told = as_error(error, "init")
     try:
         channel.send_error(told)
     finally:

@@ -23,7 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mydocker.spec import IdMapping, Linux
+    from mydocker.spec import IdMapping, Linux, Namespace
 
 FLAGS = {
     "user": syscalls.CLONE_NEWUSER,
@@ -109,25 +109,52 @@ def _helper(
     trace.act_as("helper")
     admit(0)
     if linux.uid_mappings:
-        userns = user_namespace(linux.uid_mappings, linux.gid_mappings)
-        syscalls.unshare(syscalls.CLONE_NEWNS)
-        prepare(userns)
-        syscalls.setns(userns, syscalls.CLONE_NEWUSER)
-        os.close(userns)
-        become_root()
-        # Who changes ids is undumpable, and its files in /proc belong to the host's root, whom we
-        # have just ceased to be; ours must be writable to us.
-        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)
+        become_mapped(linux, prepare)
+    make(linux.namespaces)
+    fork_off("init", main, channel)  # the first child after unshare(CLONE_NEWPID): PID 1
+
+
+def make(namespaces: list[Namespace]) -> None:
+    """Leave the host's namespaces for those of the list: one with a path is joined, others are new.
+
+    All new ones in a single unshare(2). The user namespace is not made here: see `become_mapped`.
+    """
     flags = 0
-    for namespace in linux.namespaces:
+    for namespace in namespaces:
         if namespace.path:
             join(namespace.type, namespace.path)
         elif namespace.type != "user":
             flags |= FLAGS[namespace.type]
     syscalls.unshare(flags)
+    if flags & syscalls.CLONE_NEWNS:
+        make_private()
     if flags & syscalls.CLONE_NEWNET:
-        link.set_up("lo")
-    fork_off("init", main, channel)  # the first child after unshare(CLONE_NEWPID): PID 1
+        link.set_up("lo")  # a new network namespace has a loopback, and it is down
+
+
+def make_private() -> None:
+    """Cut every mount off from the host's: nothing that we mount may propagate there.
+
+    A new mount namespace is a copy, and its mounts are still peers of the host's where those are
+    shared, as systemd has them (mount_namespaces(7), SHARED SUBTREES). Without this call our /proc
+    appears on the host, whose own then shows the container's processes, and pivot_root fails with
+    EINVAL: the two questions that readers of the book ask most.
+    """
+    syscalls.mount("", "/", "", syscalls.MS_REC | syscalls.MS_PRIVATE)
+
+
+def become_mapped(linux: Linux, prepare: Callable[[int], None]) -> None:
+    """Enter a new user namespace, after `prepare` has done what needs the host root's power."""
+    userns = user_namespace(linux.uid_mappings, linux.gid_mappings)
+    syscalls.unshare(syscalls.CLONE_NEWNS)
+    make_private()
+    prepare(userns)
+    syscalls.setns(userns, syscalls.CLONE_NEWUSER)
+    os.close(userns)
+    become_root()
+    # Who changes ids is undumpable, and its files in /proc belong to the host's root, whom we
+    # have just ceased to be; ours must be writable to us.
+    syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)
 
 
 def join(kind: str, path: str) -> None:
