@@ -1,12 +1,15 @@
 # mydocker: `make` shows what there is to do.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-unit test-integration test-v2 soak lint type bench clean uninstall root
+.PHONY: help setup demo test test-unit test-integration test-v2 soak lint type bench docs docs-serve \
+	test-docs clean uninstall root
 
 PYTHON := .venv/bin/python3
 V2_LANE := lab/uml/run.sh $(PYTHON) -m pytest -m v2
 LAB_BIN ?= /usr/local/bin/mydocker
 export LAB_BIN
+# Material tells at every build that it ends in 2027; docs/adr/0027-the-site.md says what we do then.
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -44,6 +47,16 @@ type: $(PYTHON) ## Check types
 bench: setup ## Measure mydocker beside runc, podman and docker (BENCH=--quick)
 	$(PYTHON) -m bench $(BENCH)
 
+docs: .venv/docs ## Build the course's site into build/site
+	$(MKDOCS) build
+
+docs-serve: .venv/docs ## Serve the site at http://127.0.0.1:8000 and build it again on every change
+	$(MKDOCS) serve
+
+test-docs: setup .venv/docs ## Run every shell block of the pages, and look at the site in a browser
+	$(PYTHON) -m lab.docs.blocks
+	$(PYTHON) -m pytest -m "docs or not docs" tests/docs
+
 clean: ## Remove what set-up and the tools made in this directory
 	rm -rf .venv build dist .tox .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
@@ -57,3 +70,8 @@ root:
 
 $(PYTHON):
 	@echo "no .venv yet: sudo make setup" >&2; exit 1
+
+.venv/docs: pyproject.toml | $(PYTHON)
+	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"], sep="\n")' > .venv/docs.txt
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --use-pep517 --requirement .venv/docs.txt
+	touch $@
