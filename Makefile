@@ -1,7 +1,7 @@
 # mydocker: `make` shows what there is to do.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-unit test-integration test-v2 soak lint type bench docs docs-serve \
+.PHONY: help setup demo test test-unit test-integration test-v2 soak lint type bench docs docs-serve docs-zensical \
 	test-docs clean uninstall root
 
 PYTHON := .venv/bin/python3
@@ -49,6 +49,11 @@ bench: setup ## Measure mydocker beside runc, podman and docker (BENCH=--quick)
 
 docs: .venv/docs ## Build the course's site into build/site
 	$(MKDOCS) build
+
+docs-zensical: $(PYTHON) ## Try Material's successor on the same pages; it may fail (ADR 0027)
+	-$(PYTHON) -m venv build/zensical && build/zensical/bin/pip install --quiet zensical
+	sed 's|^docs_dir: .*|docs_dir: ../docs|; s|^site_dir: .*|site_dir: site-zensical|' mkdocs.yml > build/zensical.yml
+	-build/zensical/bin/zensical build --clean --config-file build/zensical.yml
 
 docs-serve: .venv/docs ## Serve the site at http://127.0.0.1:8000 and build it again on every change
 	$(MKDOCS) serve

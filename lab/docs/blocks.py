@@ -21,7 +21,8 @@ and the Chinese page shows the same block by name, ```` ```console {same=limits}
 
 In the output `…` stands for anything: alone on a line for any lines, else for any text. Lines that
 begin with `> ` go on with the command above, `^C` is the key. Prompts are `# ` on the host and
-`/ # ` (with the directory) in a container of the default image.
+`/ # ` (with the directory) in a container of the default image; blocks that are not run may have
+`$ ` and `PS> `.
 
     python -m lab.docs.blocks     counts the blocks of each page
 """

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 from lab.docs import blocks, reference, source
 
-PROMPT = re.compile(r"(?:/\S* )?# |> |\^[A-Z](?:\^[A-Z])*$")
+PROMPT = re.compile(r"(?:/\S* )?# |\$ |PS> |> |\^[A-Z](?:\^[A-Z])*$")
 WORDS = {
     "en": {"2": "the second terminal", "1": "the first terminal", "skip": "Not run by the tests"},
     "zh": {"2": "第二个终端", "1": "第一个终端", "skip": "测试不运行这一段"},
@@ -98,6 +98,8 @@ def _replace(
         return [f'```python title="{shown[0][0]}"', *code.splitlines(), "```"]
     if block.lang == "commands":
         return reference.commands(language).splitlines()
+    if block.lang == "compatibility":
+        return reference.compatibility(language).splitlines()
     if block.lang == "cast":
         path = os.path.relpath(f"casts/{block.text.strip()}.cast", page.url or ".")
         return [f'```cast src="{path}"', block.text, "```"]

@@ -1,10 +1,11 @@
 """Type the shell blocks of a page at a real terminal, and compare what comes with what is written.
 
 Each page has a small machine of its own, made of namespaces: mounts (shared, as systemd has
-them), network, host name, pids. In it /var/lib/mydocker is a store that holds the default image and
-nothing else, so what a page does is what a reader's own machine does, and all of it is gone with
-the last process. Only cgroups are the host's: those that a page makes by hand are called by-hand,
-mydocker's are below /mydocker, and both get another name while it runs, put right in what is shown.
+them), network, host name, pids. In it /root is an empty directory, and /var/lib/mydocker a store
+that holds the default image and nothing else; so what a page does is what a reader's own machine
+does, and all of it is gone with the last process. Only cgroups are the host's: those that a page
+makes by hand are called by-hand, mydocker's are below /mydocker, and both get another name while it
+runs, put right in what is shown.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ GREETING = re.compile(r"BusyBox v\S+ \(|Enter 'help' for a list of built-in comm
 ENTRY = re.compile(r"(?P<prompt>(?:/\S* )?# )(?P<command>.*)|(?P<key>\^[A-Z](?:\^[A-Z])*)")
 
 VOLATILE = (
+    (r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "<uuid>"),
     (r"\b[0-9a-f]{64}\b", "<id>"),
     (r"\b(?=[a-f]*\d)[0-9a-f]{12}\b", "<id>"),
     (r"\[40\d{8}\]", "[<namespace>]"),
@@ -53,7 +55,7 @@ VOLATILE = (
 SETUP = """\
 mount --make-rshared / &&
 mkdir -p /var/lib/mydocker && mount --bind "$DIRECTORY/state" /var/lib/mydocker &&
-hostname lab && ip link set lo up && cd "$DIRECTORY/home" &&
+mount --bind "$DIRECTORY/home" /root && hostname lab && ip link set lo up && cd /root &&
 exec bash --noprofile --norc --noediting -i
 """
 
@@ -105,7 +107,7 @@ class Machine:
         subprocess.run(["cp", "-al", str(stocked), str(directory / "state")], check=True)
         self.environment = {
             "PATH": f"{CHECKOUT}/build:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin",
-            "HOME": str(directory / "home"),
+            "HOME": "/root",
             "DIRECTORY": str(directory),
             "MYDOCKER_CGROUP_PARENT": f"/{self.parent}",
             "TERM": "xterm",
@@ -143,7 +145,7 @@ class Machine:
         if name not in self.terminals:
             outer = self.first.pid
             inner = Path(f"/proc/{outer}/task/{outer}/children").read_text().split()[0]
-            words = ["-t", inner, "-m", "-u", "-i", "-n", "-p", f"--wd={self.directory}/home"]
+            words = ["-t", inner, "-m", "-u", "-i", "-n", "-p", "--wd=/root"]
             shell = ["bash", "--noprofile", "--norc", "--noediting", "-i"]
             self.terminals[name] = self._spawn("nsenter", [*words, *shell])
             self.prompt_inside[name] = False
@@ -158,7 +160,7 @@ class Machine:
     def written(self, text: str) -> str:
         """Output as the page has it."""
         text = text.replace(self.parent, "mydocker").replace(f"by-hand-{self.token}", "by-hand")
-        return text.replace(f"{self.directory}/home", "/root").replace(str(CHECKOUT), "/mydocker")
+        return text.replace(str(CHECKOUT), "/mydocker")
 
     def run(self, block: blocks.Block) -> list[Entry]:
         """Type a block line by line; raises Mismatch for the first that does not do as written."""
@@ -176,8 +178,9 @@ class Machine:
                     terminal.sendcontrol(key.lower())
             else:
                 terminal.sendline(self.real(entry.command))
+            status = None
             if (following and following.key) or (last and "stays" in block.attrs):
-                status = self._wait_for(terminal, entry, loose)
+                self._wait_for(terminal, entry, loose)
             else:
                 status = self._to_prompt(terminal, entry, name, block)
             wanted = int(block.attrs.get("status", "0")) if last else 0
@@ -289,7 +292,7 @@ def same(expected: list[str], actual: list[str], loose: bool, seen: dict[str, st
         return False
     if any("…" in line for line in expected):
         return True
-    ids = re.compile(r"\b(?:[0-9a-f]{64}|(?=[a-f]*\d)[0-9a-f]{12})\b|\[40\d{8}\]")
+    ids = re.compile(r"(?<!-)\b(?:[0-9a-f]{64}|(?=[a-f]*\d)[0-9a-f]{12})\b|\[40\d{8}\]")
     for ours, theirs in zip(expected, actual, strict=True):
         for shown, real in zip(ids.findall(ours), ids.findall(theirs), strict=True):
             key, value = shown[:12], real[:12]
@@ -342,8 +345,8 @@ def play(
     return problems
 
 
-def update(page: blocks.Page, machine: Machine) -> list[str]:
-    """Run a page and write what really came into it, where it differs from what is written."""
+def update(page: blocks.Page, machine: Machine) -> str:
+    """Run a page; returns its text with what really came, where it differs from what is written."""
     changed: dict[int, tuple[int, list[str]]] = {}
 
     def done(block: blocks.Block, script: list[Entry]) -> None:
@@ -356,10 +359,10 @@ def update(page: blocks.Page, machine: Machine) -> list[str]:
         lines = [f"{block.indent}{line}".rstrip() for line in new]
         changed[block.line] = (block.end, lines)
 
-    problems = play(page, machine, done)
+    for problem in play(page, machine, done):
+        print(problem)
     lines = page.lines
     for start in sorted(changed, reverse=True):
         end, new = changed[start]
         lines[start + 1 : end] = new
-    page.path.write_text("\n".join(lines) + "\n")
-    return problems
+    return "\n".join(lines) + "\n"

@@ -1,6 +1,6 @@
 """Both languages in step: which sections lack their twin, and which lag behind it.
 
-docs/twins.json keeps, of each section, a digest of its words in both languages from when they last
+lab/docs/twins.json keeps, of each section, a digest of its words in both languages from when they last
 said the same. When one side has changed since and the other has not, the other lags behind.
 
     python -m lab.docs.twins             lists what is missing or lags behind
@@ -15,7 +15,7 @@ import sys
 
 from lab.docs import blocks
 
-RECORD = blocks.DOCS / "twins.json"
+RECORD = blocks.CHECKOUT / "lab" / "docs" / "twins.json"
 
 
 def digests(page: blocks.Page) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Every shell block of the course is typed at a real terminal, in order, and does what it shows.
 
 `UPDATE=1 make test-docs` writes what really came into the pages: read the difference before you
-believe it.
+believe it. Where files cannot be written (the v2 lane), `UPDATE=print … pytest -s` prints the page.
 """
 
 from __future__ import annotations
@@ -29,9 +29,14 @@ def test_the_commands_of_the_page_do_what_it_shows(
 ) -> None:
     page = blocks.Page(path)
     machine = terminal.Machine(tmp_path / "machine", stocked_root)
+    problems = []
     try:
         if "UPDATE" in os.environ:
-            problems = terminal.update(page, machine)
+            text = terminal.update(page, machine)
+            if os.environ["UPDATE"] == "print":
+                print(f"<<<{text}>>>")
+            else:
+                path.write_text(text)
         else:
             problems = terminal.play(page, machine, lambda block, script: None)
     finally:

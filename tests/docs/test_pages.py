@@ -84,3 +84,10 @@ def has(path: Path, anchor: str) -> bool:
     if any(block.lang == "commands" for block in page.blocks):
         return True  # made from the command line's tables; the site's build looks at these
     return blocks.is_english_only(path) or anchor in [section.id for section in page.sections]
+
+
+def test_the_tests_that_the_pages_name_are_there() -> None:
+    tests = "\n".join(path.read_text() for path in (blocks.CHECKOUT / "tests").rglob("test_*.py"))
+    named = {word for p in PAGES for line in p.lines for word in re.findall(r"`(test_\w+)`", line)}
+    assert named
+    assert not [word for word in sorted(named) if f"def {word}(" not in tests]
