@@ -1,13 +1,16 @@
 # mydocker: `make` shows what there is to do.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-unit test-integration test-v2 soak lint type bench clean uninstall root \
-	ch3 ch4 ch5 ch6 start watch hint solution progress reset grade doctor clean-host
+.PHONY: help setup demo test test-unit test-integration test-v2 soak lint type bench docs docs-serve \
+	docs-zensical test-docs clean uninstall root \
+	ch3 ch4 ch5 ch6 chN start watch hint solution progress reset grade doctor clean-host
 
 PYTHON := .venv/bin/python3
 V2_LANE := lab/uml/run.sh $(PYTHON) -m pytest -m v2
 LAB_BIN ?= /usr/local/bin/mydocker
 export LAB_BIN
+# Material tells at every build that it ends in 2027; docs/adr/0027-the-site.md says what we do then.
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-zN0-9-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -81,6 +84,21 @@ type: $(PYTHON) ## Check types
 bench: setup ## Measure mydocker beside runc, podman and docker (BENCH=--quick)
 	$(PYTHON) -m bench $(BENCH)
 
+docs: .venv/docs ## Build the course's site into build/site
+	$(MKDOCS) build
+
+docs-zensical: $(PYTHON) ## Try Material's successor on the same pages; it may fail (ADR 0027)
+	-$(PYTHON) -m venv build/zensical && build/zensical/bin/pip install --quiet zensical
+	sed 's|^docs_dir: .*|docs_dir: ../docs|; s|^site_dir: .*|site_dir: site-zensical|' mkdocs.yml > build/zensical.yml
+	-build/zensical/bin/zensical build --clean --config-file build/zensical.yml
+
+docs-serve: .venv/docs ## Serve the site at http://127.0.0.1:8000 and build it again on every change
+	$(MKDOCS) serve
+
+test-docs: setup .venv/docs ## Run every shell block of the pages, and look at the site in a browser
+	$(PYTHON) -m lab.docs.blocks
+	$(PYTHON) -m pytest -m "docs or not docs" tests/docs
+
 clean: ## Remove what set-up and the tools made in this directory
 	rm -rf .venv build dist .tox .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
@@ -94,3 +112,8 @@ root:
 
 $(PYTHON):
 	@echo "no .venv yet: sudo make setup" >&2; exit 1
+
+.venv/docs: pyproject.toml | $(PYTHON)
+	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"], sep="\n")' > .venv/docs.txt
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --use-pep517 --requirement .venv/docs.txt
+	touch $@

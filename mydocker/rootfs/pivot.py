@@ -35,7 +35,7 @@ class Entrance:
         self.trees: dict[str, int] = {}
 
     def take_trees(self) -> None:
-        """Copy what must be copied while our mounts are still those of the host, before unshare(2)."""
+        """Copy what must be copied before unshare(2), from mounts that are still the host's."""
         for mount in self.spec.mounts:
             tree = mounts.source_tree(mount)
             if tree >= 0:

@@ -1,0 +1,45 @@
+"""Every shell block of the course is typed at a real terminal, in order, and does what it shows.
+
+`UPDATE=1 make test-docs` writes what really came into the pages: read the difference before you
+believe it. Where files cannot be written (the v2 lane), `UPDATE=print … pytest -s` prints the page.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from lab.docs import blocks, terminal
+
+PAGES = [path for path in blocks.english() if any(map(terminal.runs, blocks.Page(path).blocks))]
+V2 = ("ch3/cgroups.md",)  # played on the cgroup v2 lane too
+
+
+def as_param(path: Path) -> object:
+    name = str(path.relative_to(blocks.DOCS))
+    return pytest.param(path, id=name, marks=[pytest.mark.v2] if name in V2 else [])
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("path", [as_param(path) for path in PAGES])
+def test_the_commands_of_the_page_do_what_it_shows(
+    path: Path, tmp_path: Path, stocked_root: Path
+) -> None:
+    page = blocks.Page(path)
+    machine = terminal.Machine(tmp_path / "machine", stocked_root)
+    problems = []
+    try:
+        if "UPDATE" in os.environ:
+            text = terminal.update(page, machine)
+            if os.environ["UPDATE"] == "print":
+                print(f"<<<{text}>>>")
+            else:
+                path.write_text(text)
+        else:
+            problems = terminal.play(page, machine, lambda block, script: None)
+    finally:
+        left = machine.close()
+    assert not problems, "\n\n".join(problems)
+    assert not left, left

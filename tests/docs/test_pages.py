@@ -1,0 +1,93 @@
+"""The pages as texts: both languages in step, ids and links that hold, no block left out.
+
+None of this needs MkDocs; that the site builds is test_site.py, that blocks run test_blocks.py.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from lab.docs import blocks, source, twins
+
+PAGES = [blocks.Page(path) for path in blocks.pages()]
+OURS = [page for page in PAGES if not blocks.is_english_only(page.path)]
+SHELLS = [block for page in PAGES for block in page.blocks if block.lang in blocks.SHELLS]
+LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
+
+
+def name(page: blocks.Page) -> str:
+    return str(page.path.relative_to(blocks.DOCS))
+
+
+def test_both_languages_are_in_step() -> None:
+    problems = twins.check()
+    assert not problems, "\n".join(problems)
+
+
+@pytest.mark.parametrize("page", OURS, ids=name)
+def test_every_heading_has_an_id_of_its_own(page: blocks.Page) -> None:
+    ids = [section.id for section in page.sections]
+    assert all(ids), [s.title for s in page.sections if not s.id]
+    assert len(ids) == len(set(ids)), f"twice: {sorted(id for id in ids if ids.count(id) > 1)}"
+
+
+def test_every_shell_block_runs_or_says_why_not() -> None:
+    problems = []
+    for block in SHELLS:
+        if block.lang != "console":
+            problems.append(f"{block}: {block.lang}: write it as console, with prompts")
+        elif blocks.is_chinese(block.page) and "same" not in block.attrs:
+            problems.append(f"{block}: a Chinese page shows the block of its twin: same=NAME")
+        elif not blocks.is_chinese(block.page) and "id" not in block.attrs:
+            problems.append(f"{block}: has no name")
+        elif "skip" in block.attrs and block.attrs["skip"] not in blocks.REASONS:
+            problems.append(f"{block}: {block.attrs['skip']} is none of blocks.REASONS")
+    assert not problems, "\n".join(problems)
+
+
+@pytest.mark.parametrize("page", [p for p in OURS if blocks.is_chinese(p.path)], ids=name)
+def test_the_chinese_page_shows_the_blocks_of_its_twin_in_their_order(page: blocks.Page) -> None:
+    shown = [b.attrs["same"] for b in page.blocks if b.lang == "console"]
+    there = [b for b in blocks.Page(blocks.twin(page.path)).blocks if b.lang == "console"]
+    assert shown == [b.attrs["id"] for b in there if "hidden" not in b.attrs]
+
+
+def test_the_code_that_the_pages_show_is_in_the_source() -> None:
+    lines = [line for p in PAGES for b in p.blocks if b.lang == "source" for line in b.lines]
+    assert lines
+    for line in lines:
+        assert source.show(line)[1].strip()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_link_leads_to_a_page_and_a_section_that_are_there(page: blocks.Page) -> None:
+    problems = []
+    text = "\n".join(line for s in page.sections for line in s.text)
+    for match in LINK.finditer(re.sub(r"`[^`]*`", "", text)):
+        path, _, anchor = match["target"].partition("#")
+        if re.match(r"[a-z]+:", path):
+            continue
+        target = Path(os.path.normpath(page.path.parent / path)) if path else page.path
+        if not target.exists():
+            problems.append(f"{match['target']}: no such page")
+        elif anchor and target.suffix == ".md" and not has(target, anchor):
+            problems.append(f"{match['target']}: no such section")
+    assert not problems, "\n".join(problems)
+
+
+def has(path: Path, anchor: str) -> bool:
+    page = blocks.Page(path)
+    if any(block.lang == "commands" for block in page.blocks):
+        return True  # made from the command line's tables; the site's build looks at these
+    return blocks.is_english_only(path) or anchor in [section.id for section in page.sections]
+
+
+def test_the_tests_that_the_pages_name_are_there() -> None:
+    tests = "\n".join(path.read_text() for path in (blocks.CHECKOUT / "tests").rglob("test_*.py"))
+    named = {word for p in PAGES for line in p.lines for word in re.findall(r"`(test_\w+)`", line)}
+    assert named
+    assert not [word for word in sorted(named) if f"def {word}(" not in tests]
