@@ -133,17 +133,16 @@ class Log:
         held = os.fstat(self._fd)
         if held.st_nlink == 0:  # it was removed under us: what comes goes into a new one
             self._open()
-        if not self._most:
-            self._put("".join(entries))
-            return
-        size, batch = held.st_size * (held.st_nlink > 0), ""
+        size = held.st_size if held.st_nlink else 0
+        batch: list[str] = []
         for entry in entries:
-            if size and size + len(entry) > self._most:
-                self._put(batch)
+            if self._most and size and size + len(entry) > self._most:
+                self._put("".join(batch))
                 self._rotate()
-                size, batch = 0, ""
-            size, batch = size + len(entry), batch + entry
-        self._put(batch)
+                size, batch = 0, []
+            size += len(entry)
+            batch.append(entry)
+        self._put("".join(batch))
 
     def _put(self, text: str) -> None:
         data = ("\n" * self._torn + text).encode("ascii")
