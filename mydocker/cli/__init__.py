@@ -47,7 +47,7 @@ COMMANDS = {
     "import": "make an image from the tar of a root filesystem",
     "tag": "give an image another name",
     "rmi": "remove images",
-    "inspect": "show all that is known of a container or an image, as JSON",
+    "inspect": "show all that is known of a container, an image, …, as JSON",
     "container": "all about containers: container ls, container prune, …",
     "volume": "keep files that outlive containers",
     "network": "make, list, look at and remove networks",
@@ -84,6 +84,8 @@ SPELLINGS = {
         "remove": "rmi",
         "inspect": "inspect --type=image",
     },
+    "network": {"list": "network ls", "remove": "network rm"},
+    "volume": {"list": "volume ls", "remove": "volume rm"},
 }
 """Docker's other names for commands: `container ls` is `ps`."""
 

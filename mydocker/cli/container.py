@@ -5,7 +5,7 @@ All but `prune` are the commands that `mydocker --help` lists (SPELLINGS in cli/
 
 from __future__ import annotations
 
-from mydocker.cli import Globals, ask, table
+from mydocker.cli import Globals, ask, printable, table
 from mydocker.cli.flags import Command, Flag, Group
 
 TYPE_CHECKING = False
@@ -24,11 +24,16 @@ def prune(values: dict[str, Any], _: list[str]) -> int:
 
     if not values["force"] and not ask.sure("This will remove all stopped containers."):
         return 1
-    removed, freed = tidy.containers(Globals.root, values["filter"])
-    if removed:
-        print("Deleted Containers:\n" + "\n".join(removed) + "\n")
-    print(f"Total reclaimed space: {table.size(freed)}")
+    tell([tidy.containers(Globals.root, values["filter"])])
     return 0
+
+
+def tell(removed: list[Any]) -> None:
+    """Print what was removed, kind by kind, and how many bytes that gave back."""
+    for kind in removed:
+        if kind.names:
+            print(f"Deleted {kind.kind}:\n" + "\n".join(map(printable, kind.names)) + "\n")
+    print(f"Total reclaimed space: {table.size(sum(kind.size for kind in removed))}")
 
 
 COMMAND = Group(

@@ -7,14 +7,14 @@ rather than made up. Maps whose keys the user chose are `Map`s, for `--format`.
 from __future__ import annotations
 
 from mydocker.cli.template import Map
-from mydocker.lifecycle import select
+from mydocker.lifecycle import images, select
 from mydocker.lifecycle.container import Container
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from mydocker.rootfs.store import Image
+    from mydocker.rootfs.store import Image, Store
     from mydocker.spec import Mount, Spec
 
 NEVER = "0001-01-01T00:00:00Z"
@@ -47,7 +47,7 @@ def container(record: Container, spec: Spec) -> dict[str, Any]:
                 "MergedDir": record.root_directory,
             },
         },
-        "Mounts": [mount(m) for m in select.mounts(record)],
+        "Mounts": [mount(m, record) for m in select.mounts(record)],
         "Config": {
             "Hostname": spec.hostname,
             "User": spec.process.user.username,
@@ -111,7 +111,13 @@ def host_config(record: Container, spec: Spec) -> dict[str, Any]:
     quota, period = limits.cpu_quota or 0, limits.cpu_period or 100_000
     return {
         "Binds": [
-            ":".join([m.source, m.destination, *(["ro"] if "ro" in m.options else [])])
+            ":".join(
+                [
+                    select.volume_name(m, record) or m.source,
+                    m.destination,
+                    *(["ro"] if "ro" in m.options else []),
+                ]
+            )
             for m in select.mounts(record)
             if m.type != "tmpfs"
         ],
@@ -147,11 +153,13 @@ def host_config(record: Container, spec: Spec) -> dict[str, Any]:
     }
 
 
-def mount(m: Mount) -> dict[str, Any]:
-    """One mount; the propagation is a word without the `r` of bind mounts in it."""
+def mount(m: Mount, record: Container) -> dict[str, Any]:
+    """One mount; a volume is the bind mount of a directory that mydocker keeps."""
     propagation = [word for word in m.options if word.endswith(("private", "slave", "shared"))]
+    name = select.volume_name(m, record)
     return {
-        "Type": m.type,
+        "Type": "volume" if name else m.type,
+        **({"Name": name, "Driver": "local"} if name else {}),
         "Source": "" if m.type == "tmpfs" else m.source,
         "Destination": m.destination,
         "Mode": "ro" if "ro" in m.options else "",
@@ -169,21 +177,10 @@ def networks(record: Container) -> dict[str, Any]:
     return {**each[names[0]], "SandboxKey": sandbox, "Ports": Map(), "Networks": each}
 
 
-def image(found: Image) -> dict[str, Any]:
-    """An image as `docker image inspect` shows it."""
-    config = found.config.config.to_json()
-    config["Labels"] = Map(config.get("Labels") or {})
-    for name, nothing in (("Env", []), ("Cmd", []), ("Entrypoint", []), ("WorkingDir", "")):
-        config.setdefault(name, nothing)
-    return {
-        "Id": found.id,
-        "RepoTags": found.names,
-        "RepoDigests": [],
-        "Created": found.created,
-        "Author": found.config.author,
-        "Architecture": found.config.architecture,
-        "Os": found.config.os,
-        "Size": found.size,
-        "Config": config,
-        "RootFS": {"Type": "layers", "Layers": found.config.rootfs.diff_ids},
-    }
+def image(store: Store, found: Image) -> dict[str, Any]:
+    """An image as `docker image inspect` shows it, with what its configuration does not say."""
+    told = images.describe(store, found)
+    nothing = {"Env": [], "Cmd": [], "Entrypoint": [], "WorkingDir": "", "User": ""}
+    told["Config"] = {**nothing, **told["Config"]}
+    told["Config"]["Labels"] = Map(told["Config"].get("Labels") or {})
+    return told

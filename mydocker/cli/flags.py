@@ -90,7 +90,8 @@ class Group(Command):
 
     def __init__(self, summary: str, own: dict[str, Command]) -> None:
         width = max(map(len, own))
-        told = [f"  {name:{width}}  {command.summary}" for name, command in own.items()]
+        first = {name: c.summary.splitlines()[0].partition(". ")[0] for name, c in own.items()}
+        told = [f"  {name:{width}}  {line}" for name, line in first.items()]
         text = "\n".join([summary, "", "Commands:", *told])
         super().__init__(self._nothing, "COMMAND ...", text, least=1, stop_at_word=True)
         self.own = own
@@ -100,8 +101,11 @@ class Group(Command):
         for place, word in enumerate(words):
             if not word.startswith("-"):
                 if word not in self.own:
-                    known = ", ".join(self.own)
-                    raise Usage(name, word, "no such subcommand", hint=f"there are {known}")
+                    import difflib
+
+                    close = difflib.get_close_matches(word, self.own)
+                    hint = f"did you mean {close[0]}?" if close else f"mydocker {name} --help"
+                    raise Usage(name, word, "no such subcommand", hint=hint)
                 return f"{name} {word}", self.own[word], words[:place] + words[place + 1 :]
         return name, self, words
 

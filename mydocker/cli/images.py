@@ -18,12 +18,27 @@ FLAGS = [
     Flag("-f --filter", "list", "dangling=BOOL, label=…, reference=…, until=…", metavar="FILTER"),
     Flag("-q --quiet", "bool", "only the ids"),
     Flag("--no-trunc", "bool", "whole ids"),
+    Flag("--format", "value", "json, or a template such as '{{.ID}}'", metavar="TEMPLATE"),
 ]
+
+HEADINGS = {
+    "Repository": "REPOSITORY",
+    "Tag": "TAG",
+    "Digest": "DIGEST",
+    "ID": "IMAGE ID",
+    "CreatedSince": "CREATED",
+    "CreatedAt": "CREATED AT",
+    "Size": "SIZE",
+}
+"""The fields of `--format`, and what heads their column in a table."""
 
 
 def run(values: dict[str, Any], words: list[str]) -> None:
     """Print one line for each name of each image."""
     images = chosen(values["filter"], words[0] if words else "")
+    if values["format"]:
+        formatted(images, values, words[0] if words else "")
+        return
     if values["quiet"]:
         for image in images:
             print(image.id if values["no_trunc"] else short(image.id))
@@ -37,6 +52,28 @@ def run(values: dict[str, Any], words: list[str]) -> None:
             rows.append([*named, identity, created, table.size(image.size)])
     digest_column = ["DIGEST"] if values["digests"] else []
     table.show(["REPOSITORY", "TAG", *digest_column, "IMAGE ID", "CREATED", "SIZE"], rows)
+
+
+def formatted(images: list[Image], values: dict[str, Any], pattern: str) -> None:
+    """Print the lines by a template; digests only if that asks for them, as each is a line."""
+    from mydocker.cli.format import Format
+    from mydocker.cli.template import Record
+
+    wanted = Format(values["format"], HEADINGS)
+    digests = values["digests"] or wanted.template.mentions("Digest")
+    rows = []
+    for image in images:
+        created = image.created
+        known = {
+            "ID": image.id if values["no_trunc"] else short(image.id),
+            "CreatedSince": f"{table.ago(created)} ago" if created else "N/A",
+            "CreatedAt": f"{created[:10]} {created[11:19]} +0000 UTC" if created else "N/A",
+            "Size": table.size(image.size),
+        }
+        for repository, tag, digest in lines(image, digests, pattern):
+            named = {"Repository": repository, "Tag": tag, "Digest": digest}
+            rows.append(Record(named | known))
+    wanted.show(rows)
 
 
 def chosen(filters: list[str], pattern: str = "") -> list[Image]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from mydocker import cli
-from mydocker.cli import Globals, flags, printable
+from mydocker.cli import Globals, printable
 from mydocker.cli.each import for_each
-from mydocker.cli.flags import Command, Flag
+from mydocker.cli.flags import Command, Flag, Group
 from mydocker.errors import Usage
 from mydocker.lifecycle import networking
 from mydocker.network import show
@@ -34,32 +33,48 @@ def create(values: dict[str, Any], words: list[str]) -> None:
     print(make(Globals.root, asked).id)
 
 
+HEADINGS = {
+    "ID": "NETWORK ID",
+    "Name": "NAME",
+    "Driver": "DRIVER",
+    "Scope": "SCOPE",
+    "Subnet": "SUBNET",
+}
+"""The fields of `--format`, and what heads their column in a table."""
+
+
 def ls(values: dict[str, Any], _: list[str]) -> None:
     """Print one line a network, and the two modes that are none."""
     from mydocker.cli import table
 
     rows = show.rows(Globals.root, values["filter"])
     width = 64 if values["no_trunc"] else 12
+    if values["format"]:
+        from mydocker.cli.format import Format
+        from mydocker.cli.template import Record
+
+        known = [Record(dict(zip(HEADINGS, [r[0][:width], *r[1:]], strict=True))) for r in rows]
+        Format(values["format"], HEADINGS).show(known)
+        return
     if values["quiet"]:
         print("".join(f"{row[0][:width]}\n" for row in rows), end="")
         return
-    header = ["NETWORK ID", "NAME", "DRIVER", "SCOPE", "SUBNET"]
-    table.show(header, [[row[0][:width], *row[1:]] for row in rows])
+    table.show([*HEADINGS.values()], [[row[0][:width], *row[1:]] for row in rows])
 
 
-def inspect(values: dict[str, Any], words: list[str]) -> None:
-    """Print what is known of networks as JSON, or as a picture."""
+def inspect(values: dict[str, Any], words: list[str]) -> int:
+    """Print what is known of networks as JSON, by a template, or as a picture."""
     if values["graph"] is None:
-        import json
+        from mydocker.cli.inspect import present
 
-        print(json.dumps([show.inspect(Globals.root, word) for word in words], indent=4))
-        return
+        return present(words, lambda word: show.inspect(Globals.root, word), values["format"])
     drawings = {"": show.text, "text": show.text, "mermaid": show.mermaid}
     if values["graph"] not in drawings:
         raise Usage("--graph", values["graph"], "text or mermaid")
     for word in words:
         for line in drawings[values["graph"]](Globals.root, word):
             print(printable(line))
+    return 0
 
 
 def remove(_: dict[str, Any], words: list[str]) -> int:
@@ -120,6 +135,7 @@ SUBCOMMANDS = {
         [
             Flag("-q --quiet", "bool", "only the ids"),
             Flag("--no-trunc", "bool", "whole ids"),
+            Flag("--format", "value", "json, or a template: '{{.Name}}'", metavar="TEMPLATE"),
             FILTER,
         ],
         most=0,
@@ -128,7 +144,10 @@ SUBCOMMANDS = {
         inspect,
         "[OPTIONS] NETWORK...",
         "Show networks as JSON, or as a picture.",
-        [Flag("--graph", "optional", "a picture: text or mermaid", metavar="KIND")],
+        [
+            Flag("--graph", "optional", "a picture: text or mermaid", metavar="KIND"),
+            Flag("-f --format", "value", "json, or a template", metavar="TEMPLATE"),
+        ],
         least=1,
     ),
     "connect": Command(
@@ -166,36 +185,4 @@ SUBCOMMANDS = {
     ),
     "reload": Command(reload, "[NETWORK...]", "Put bridges and rules in place again."),
 }
-ALSO = {"list": "ls", "remove": "rm"}
-"""The book's spelling of two of them."""
-
-
-def run(values: dict[str, Any], words: list[str]) -> int | None:
-    """Find the subcommand, and let it read the rest."""
-    name = ALSO.get(words[0], words[0])
-    if name not in SUBCOMMANDS:
-        raise Usage("network", words[0], "no such subcommand", hint="mydocker network --help")
-    command = SUBCOMMANDS[name]
-    own, operands = flags.parse(f"network {name}", command, words[1:])
-    if own["help"]:
-        print(flags.help_text(f"network {name}", command))
-        return 0
-    if own["debug"]:
-        Globals.debug = True
-    if own["explain"] is not None and values["explain"] is None:
-        cli.watch(own["explain"])
-    return command.run(own, operands)
-
-
-_WIDTH = max(map(len, SUBCOMMANDS))
-COMMAND = Command(
-    run,
-    "COMMAND ...",
-    "Make, list and remove networks.\n\nCommands:\n"
-    + "\n".join(
-        f"  {name:{_WIDTH}}  {command.summary.splitlines()[0]}"
-        for name, command in SUBCOMMANDS.items()
-    ),
-    least=1,
-    stop_at_word=True,
-)
+COMMAND = Group("Make, list and remove networks.", SUBCOMMANDS)

@@ -136,9 +136,13 @@ def from_the_spec(container: Container, whole: bool) -> dict[str, Any]:
         mounts, networks = select.mounts(container), select.network_names(container)
     except Error:
         mounts, networks = [], []
-    names = [mount.source for mount in mounts if mount.type != "tmpfs"]
+    names = [select.volume_name(m, container) or m.source for m in mounts if m.type != "tmpfs"]
     short = [name if whole or len(name) <= 15 else f"{name[:14]}…" for name in names]
-    return {"Mounts": ",".join(short), "LocalVolumes": len(names), "Networks": ",".join(networks)}
+    return {
+        "Mounts": ",".join(short),
+        "LocalVolumes": len(container.volumes),
+        "Networks": ",".join(networks),
+    }
 
 
 def written(container: Container) -> str:

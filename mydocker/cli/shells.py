@@ -161,7 +161,8 @@ def _zsh(kind: str) -> str:
         return f"({' '.join(SHELLS)})"
     if "|" in kind:
         return f"({kind.replace('|', ' ')})"
-    return " " if kind == "none" else f"_mydocker_names {kind}"
+    # The blank before it keeps _arguments from putting words of its own into the call.
+    return " " if kind == "none" else f" _mydocker_names {kind}"
 
 
 def _fish(kind: str) -> str:

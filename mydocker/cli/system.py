@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from mydocker.cli import Globals, ask, printable, report, table
+from mydocker.cli.container import tell
 from mydocker.cli.flags import Command, Flag, Group
 
 TYPE_CHECKING = False
@@ -119,13 +120,14 @@ def prune(values: dict[str, Any], _: list[str]) -> int:
     """Remove what nobody needs."""
     from mydocker.lifecycle import tidy
 
-    warning = "This will remove all stopped containers"
-    if not values["force"] and not ask.sure(warning):
+    kinds = ["all stopped containers", "all networks not used by at least one container"]
+    kinds += ["all anonymous volumes not used by at least one container"] * values["volumes"]
+    kinds.append("all images without a container" if values["all"] else "all dangling images")
+    told = "".join(f"\n  - {kind}" for kind in kinds)
+    if not values["force"] and not ask.sure(f"This will remove:{told}\n"):
         return 1
-    removed, freed = tidy.containers(Globals.root, values["filter"])
-    if removed:
-        print("Deleted Containers:\n" + "\n".join(removed) + "\n")
-    print(f"Total reclaimed space: {table.size(freed)}")
+    root, filters = Globals.root, values["filter"]
+    tell(tidy.everything(root, filters, images=values["all"], volumes=values["volumes"]))
     return 0
 
 
@@ -146,6 +148,8 @@ COMMAND = Group(
             "[OPTIONS]",
             "Remove what nobody needs.",
             [
+                Flag("-a --all", "bool", "all images that no container was made from"),
+                Flag("--volumes", "bool", "also volumes without a name"),
                 Flag("-f --force", "bool", "do not ask"),
                 Flag("--filter", "list", "until=TIME, label=NAME[=VALUE]", metavar="KEY=VALUE"),
             ],

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 
 from mydocker.cli import Globals, table
 from mydocker.cli.each import for_each
-from mydocker.cli.flags import Command, Flag
-from mydocker.cli.group import group
+from mydocker.cli.flags import Command, Flag, Group
 from mydocker.errors import Conflict, NotFound, Usage
 from mydocker.lifecycle.containers import Containers
 from mydocker.lifecycle.repair import everything
@@ -48,6 +46,13 @@ def _label(text: str) -> tuple[str, str]:
 def ls(values: dict[str, Any], _words: list[str]) -> None:
     """Print one line for each volume."""
     chosen = [volume for volume in store().all() if fits(volume, values["filter"])]
+    if values["format"]:
+        from mydocker.cli.format import Format
+        from mydocker.cli.template import Record
+
+        wanted = Format(values["format"], {"Driver": "DRIVER", "Name": "VOLUME NAME"})
+        wanted.show(Record(describe(volume)) for volume in chosen)
+        return
     if values["quiet"]:
         for volume in chosen:
             print(volume.name)
@@ -86,9 +91,11 @@ def fits(volume: Volume, filters: list[str]) -> bool:
     return all(any(fit) for fit in kinds.values())
 
 
-def inspect(_: dict[str, Any], words: list[str]) -> None:
-    """Print one array with an object for each volume."""
-    print(json.dumps([describe(store().find(word)) for word in words], indent=4))
+def inspect(values: dict[str, Any], words: list[str]) -> int:
+    """Print one array with an object for each volume, or a line each by the template."""
+    from mydocker.cli.inspect import present
+
+    return present(words, lambda word: describe(store().find(word)), values["format"])
 
 
 def describe(volume: Volume) -> dict[str, Any]:
@@ -164,6 +171,7 @@ def disk_use(directory: str) -> int:
     return total
 
 
+_FORMAT = Flag("--format", "value", "json, or a template: '{{.Name}}'", metavar="TEMPLATE")
 _FILTER = Flag("-f --filter", "list", "only those that fit", metavar="NAME=VALUE")
 
 COMMANDS = {
@@ -178,12 +186,12 @@ COMMANDS = {
         ],
         most=1,
     ),
-    "inspect": Command(inspect, "NAME...", "Show volumes as JSON.", least=1),
+    "inspect": Command(inspect, "VOLUME...", "Show volumes as JSON.", [_FORMAT], least=1),
     "ls": Command(
         ls,
         "[OPTIONS]",
         "List volumes.",
-        [Flag("-q --quiet", "bool", "only the names"), _FILTER],
+        [Flag("-q --quiet", "bool", "only the names"), _FORMAT, _FILTER],
         most=0,
     ),
     "prune": Command(
@@ -199,12 +207,10 @@ COMMANDS = {
     ),
     "rm": Command(
         rm,
-        "[OPTIONS] NAME...",
+        "[OPTIONS] VOLUME...",
         "Remove volumes.",
         [Flag("-f --force", "bool", "one that is not there is no error")],
         least=1,
     ),
 }
-COMMANDS["list"], COMMANDS["remove"] = COMMANDS["ls"], COMMANDS["rm"]
-
-COMMAND = group("volume", "Keep volumes: files that outlive containers.", COMMANDS)
+COMMAND = Group("Keep volumes: files that outlive containers.", COMMANDS)

@@ -19,73 +19,38 @@ from __future__ import annotations
 import json
 import os
 
-from mydocker.cgroups import sizes
-from mydocker.errors import Error, KernelError, Usage
-from mydocker.lifecycle.container import Container, now
+from mydocker.errors import Error, KernelError
+from mydocker.lifecycle.container import now
 from mydocker.linux import files
 
 quoted = json.encoder.encode_basestring_ascii  # json.dumps of a str, without its way there
 
 _LINE = 16 << 10  # an endless line is cut into pieces of about this size, as Docker does
 
-DRIVERS = ("json-file", "none")
-OPTIONS = ("max-size", "max-file", "labels", "env")
-
-
-def check(driver: str, options: dict[str, str]) -> None:
-    """Refuse a `--log-driver` or `--log-opt` that is not there, or makes no sense."""
-    if driver not in DRIVERS:
-        raise Usage("--log-driver", driver, f"not one of {' '.join(DRIVERS)}")
-    for name, value in options.items():
-        if name not in OPTIONS or driver == "none":
-            known = " ".join(OPTIONS) if driver != "none" else "none"
-            raise Usage("--log-opt", name, f"the driver {driver} has no such option", hint=known)
-        if name == "max-size" and not sizes.parse_size(value, "--log-opt max-size"):
-            raise Usage("--log-opt max-size", value, "is no room at all")
-        if name == "max-file" and not (
-            value.isascii() and value.isdigit() and 0 < int(value) < 1000
-        ):
-            raise Usage("--log-opt max-file", value, "not a count of files")
-    if options.get("max-file", "1") != "1" and "max-size" not in options:
-        raise Usage("--log-opt", "max-file", "means nothing without max-size")
-
-
-def details(container: Container, env: list[str]) -> dict[str, str]:
-    """The labels and variables that stand in each entry: `--log-opt labels=…`, `env=…`."""
-    found = {}
-    for option, have in (("labels", container.labels), ("env", dict(v.split("=", 1) for v in env))):
-        for name in container.log_opts.get(option, "").split(","):
-            if name in have:
-                found[name] = have[name]
-    return found
-
-
-def open_log(container: Container, env: list[str]) -> Log:
-    """The log of a container, as its options want it."""
-    path = f"{container.directory}/log.json"
-    return Log(path, container.log_driver, container.log_opts, details(container, env))
-
 
 class Log:
     """The log of one container: bytes come in as they were read, entries go out line by line.
 
     A log that cannot be written must not stop the container: what it writes meanwhile is lost, and
-    `trouble` says so.
+    `trouble` says so. `most` is the size in bytes (0: none) at which the file is rotated, `count`
+    how many files there may be, `details` what stands in each entry. Without `keep` the file stays
+    empty; it is there because who watches a container is known by holding it open (monitors.py).
     """
 
     def __init__(
         self,
         path: str,
-        driver: str = "json-file",
-        options: dict[str, str] | None = None,
+        *,
+        keep: bool = True,
+        most: int = 0,
+        count: int = 1,
         details: dict[str, str] | None = None,
     ) -> None:
-        options = options or {}
         self.path = path
         self.trouble = ""
-        self._keep = driver != "none"  # without, the file stays empty: who watches holds it open
-        self._most = sizes.parse_size(options["max-size"]) if "max-size" in options else 0
-        self._count = int(options.get("max-file", "1"))
+        self._keep = keep
+        self._most = most
+        self._count = count
         pairs = ",".join(f"{quoted(name)}:{quoted(text)}" for name, text in (details or {}).items())
         self._attributes = f',"attrs":{{{pairs}}}' if pairs else ""
         self._rest = {"stdout": b"", "stderr": b""}

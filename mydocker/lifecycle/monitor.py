@@ -28,7 +28,7 @@ from mydocker import cgroups
 from mydocker.errors import NOT_FOUND, Conflict, Error, as_error
 from mydocker.lifecycle.container import Container, now
 from mydocker.lifecycle.containers import Change, Containers
-from mydocker.lifecycle.logs import open_log
+from mydocker.lifecycle.logoptions import open_log
 from mydocker.lifecycle.stdio import Foreground, Stdio
 from mydocker.linux import process
 from mydocker.linux.cleanup import Cleanup

@@ -6,7 +6,7 @@ import os
 import signal
 
 from mydocker.errors import Conflict, Error, KernelError, NotFound, Usage, as_error
-from mydocker.lifecycle import logs, names, options
+from mydocker.lifecycle import logoptions, names, options
 from mydocker.lifecycle.container import Container, Healthcheck, now
 from mydocker.lifecycle.containers import NEW, Containers
 from mydocker.lifecycle.monitor import Monitor, explain_not_found, hold_signals
@@ -118,7 +118,7 @@ def describe(containers: Containers, asked: Options, image: Image) -> tuple[Cont
     spec = options.spec(asked, image, container_id, f"{directory}/rootfs")
     policy, most = restart_policy(asked)
     log_opts = options.pairs("log-opt", asked.log_opt)
-    logs.check(asked.log_driver, log_opts)
+    logoptions.check(asked.log_driver, log_opts)
     if asked.networked():
         from mydocker.lifecycle import networking
 

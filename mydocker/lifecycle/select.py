@@ -61,6 +61,13 @@ def mounts(container: Container) -> list[Mount]:
     return [m for m in container.spec().mounts if (m.destination, m.type) not in own]
 
 
+def volume_name(mount: Mount, container: Container) -> str:
+    """The name of the volume that is mounted there; empty if it is no volume."""
+    above, _, last = mount.source.rpartition("/")
+    name = above.rpartition("/")[2]
+    return name if last == "_data" and name in container.volumes else ""
+
+
 def has_label(labels: dict[str, str], wanted: str) -> bool:
     """Whether `NAME` or `NAME=VALUE` is among the labels; `!` before it turns that round."""
     name, separator, value = wanted.removeprefix("!").partition("=")
@@ -129,7 +136,11 @@ def _since(containers: Containers, value: str) -> Callable[[Container], bool]:
 
 
 def _volume(_: Containers, value: str) -> Callable[[Container], bool]:
-    return lambda c: any(value in (m.source, m.destination) for m in _or_none(mounts, c))
+    def uses(container: Container) -> bool:
+        found = _or_none(mounts, container)
+        return value in container.volumes or any(value in (m.source, m.destination) for m in found)
+
+    return uses
 
 
 def _network(_: Containers, value: str) -> Callable[[Container], bool]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 
-from mydocker.errors import Error
 from mydocker.lifecycle import repair
 from mydocker.lifecycle.container import Container
 from mydocker.lifecycle.containers import Containers
-from mydocker.lifecycle.select import UP, mounts
+from mydocker.lifecycle.select import UP
 from mydocker.rootfs.store import Store
+from mydocker.rootfs.volumestore import VolumeStore
 from mydocker.spec import Struct
 
 
@@ -50,16 +50,17 @@ def of(root: str) -> list[Kind]:
 
 
 def _images(root: str, containers: list[Container]) -> Kind:
-    images = Store(root).images()
+    store = Store(root)
+    images = store.images()
     used = {c.image_id for c in containers}
-    sizes = {layer: size_of(layer) for image in images for layer in image.layers}
-    needed = {layer for image in images if image.id in used for layer in image.layers}
+    layers = {digest for image in images for digest in image.config.rootfs.diff_ids}
+    needed = {d for image in images if image.id in used for d in image.config.rootfs.diff_ids}
     return Kind(
         name="Images",
         total=len(images),
         active=sum(image.id in used for image in images),
-        size=sum(sizes.values()),
-        reclaimable=sum(size for layer, size in sizes.items() if layer not in needed),
+        size=sum(map(store.layer_size, layers)),
+        reclaimable=sum(map(store.layer_size, layers - needed)),
     )
 
 
@@ -76,23 +77,13 @@ def _containers(containers: list[Container]) -> Kind:
 
 
 def _volumes(root: str, containers: list[Container]) -> Kind:
-    """The directories below volumes/; in use is what a container has a mount from."""
-    above = f"{os.path.realpath(root)}/volumes/"
-    sources = set()
-    for container in containers:
-        try:
-            sources |= {mount.source for mount in mounts(container)}
-        except Error:
-            continue
-    found = Kind(name="Local Volumes")
-    try:
-        names = [name for name in os.listdir(above) if os.path.isdir(above + name)]
-    except OSError:
-        names = []
-    for name in names:
-        size, path = size_of(above + name), above + name
-        used = any(s == path or s.startswith(f"{path}/") for s in sources)
-        found.total, found.size = found.total + 1, found.size + size
-        found.active += used
-        found.reclaimable += 0 if used else size
-    return found
+    store = VolumeStore(root)
+    used = {name for container in containers for name in container.volumes}
+    sizes = {name: size_of(store.path(name)) for name in store.names()}
+    return Kind(
+        name="Local Volumes",
+        total=len(sizes),
+        active=len(used & sizes.keys()),
+        size=sum(sizes.values()),
+        reclaimable=sum(size for name, size in sizes.items() if name not in used),
+    )

@@ -195,7 +195,7 @@ def test_bash_completes_at_the_tab_key(zoo: Mydocker) -> None:
         dimensions=(50, 200),
     )
     child.sendline(
-        f"PS1='> '; bind 'set enable-bracketed-paste off'; mydocker() {{ command mydocker \"$@\"; }}; "
+        f"PS1='> '; bind 'set enable-bracketed-paste off'; "
         f"source {zoo.root.parent}/bash; echo rea''dy"
     )
     child.expect_exact("ready")
@@ -209,7 +209,7 @@ def test_bash_completes_at_the_tab_key(zoo: Mydocker) -> None:
         child.expect_exact("> ")
         child.send(typed)
         child.expect_exact(completed)
-        child.sendintr()
+        child.send("\x15\n")  # Ctrl-U takes the line away
     child.sendeof()
     child.close(force=True)
 

@@ -90,7 +90,9 @@ def test_each_object_is_a_line_and_one_that_is_missing_an_error(zoo: Mydocker) -
     assert ask(zoo, "{{.Name}}", "bird", "fish") == "/bird\n/fish"
     done = zoo.run("inspect", "-f", "{{.Name}}", "nope", "fish")
     assert (done.returncode, done.stdout) == (125, "/fish\n")
-    assert done.stderr == "mydocker: inspect: nope: no such container or image\n"
+    assert (
+        done.stderr == "mydocker: inspect: nope: no such container or image or volume or network\n"
+    )
     whole = zoo.run("inspect", "nope", "fish")
     assert [found["name"] for found in json.loads(whole.stdout)] == ["fish"]
     assert whole.returncode == 125

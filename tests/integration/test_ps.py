@@ -167,7 +167,7 @@ def test_a_template_has_dockers_fields(zoo: Mydocker) -> None:
     form += r'"kind"}}\t{{.Networks}}\t{{.LocalVolumes}}\t{{.ExitCode}}'
     assert zoo.ok("ps", "-a", "--format", form).splitlines() == [
         "ant\taquarium\texited\tfish\tnone\t0\t0",
-        "bird\tbusybox\trunning\tbird\tnone\t1\t0",
+        "bird\tbusybox\trunning\tbird\tnone\t0\t0",
         "fish\tbusybox\texited\tfish\thost\t0\t3",
     ]
     assert zoo.ok("ps", "--format", "{{.CreatedAt}}").endswith(" +0000 UTC\n")

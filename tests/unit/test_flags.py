@@ -57,7 +57,7 @@ def parse(line: str) -> tuple[dict[str, Any], list[str]]:
         ("-itm 1g x", {"tty": True, "interactive": True, "memory": "1g"}, "x"),
         ("-itm1g x", {"tty": True, "interactive": True, "memory": "1g"}, "x"),
         ("-e A=1 -eB=2 --env=C -e= x", {"env": ["A=1", "B=2", "C", ""]}, "x"),
-        ("--network host --net none x", {}, "x"),
+        ("--network host --net none x", {"network": "none"}, "x"),
         ("-h name x", {"hostname": "name"}, "x"),
         ("--rm=true -t=false --sig-proxy=false x", {"rm": True, "sig_proxy": False}, "x"),
         ("--memory-swap -1 x", {"memory_swap": "-1"}, "x"),

@@ -10,7 +10,7 @@ import pytest
 from mydocker.cli import logs as cli_logs
 from mydocker.cli import stats as cli_stats
 from mydocker.errors import Usage
-from mydocker.lifecycle import logs, moments, select, stats
+from mydocker.lifecycle import logoptions, moments, select, stats
 from mydocker.lifecycle.stats import Sample
 
 
@@ -102,12 +102,12 @@ def test_log_options_that_make_no_sense_are_refused(
     driver: str, options: dict[str, str], why: str
 ) -> None:
     with pytest.raises(Usage, match=re.escape(why)):
-        logs.check(driver, options)
+        logoptions.check(driver, options)
 
 
 def test_log_options_that_make_sense_are_not() -> None:
-    logs.check("none", {})
-    logs.check("json-file", {"max-size": "10m", "max-file": "3", "labels": "a", "env": "B"})
+    logoptions.check("none", {})
+    logoptions.check("json-file", {"max-size": "10m", "max-file": "3", "labels": "a", "env": "B"})
 
 
 def test_a_tail_is_a_count_or_all() -> None:
