@@ -32,6 +32,8 @@ class Struct:
     `{"process": Process, "mounts": [Mount]}`.
     """
 
+    _fields: list[str]
+
     def __init__(self, **values: Any) -> None:
         for name in self.fields():
             if name in values:
@@ -47,12 +49,16 @@ class Struct:
     @classmethod
     def fields(cls) -> list[str]:
         """The names of the fields, base classes first, in the order they were written."""
-        return [
-            name
-            for base in reversed(cls.__mro__)
-            for name in base.__dict__.get("__annotations__", ())
-            if not name.startswith("_")
-        ]
+        known: list[str] | None = cls.__dict__.get("_fields")
+        if known is None:  # once a class: `ps` reads hundreds of records
+            known = [
+                name
+                for base in reversed(cls.__mro__)
+                for name in base.__dict__.get("__annotations__", ())
+                if not name.startswith("_")
+            ]
+            cls._fields = known
+        return known
 
     @classmethod
     def nested(cls) -> dict[str, Any]:
@@ -98,9 +104,15 @@ def _fresh(default: Any) -> Any:
     return type(default)() if isinstance(default, Struct) else default
 
 
+_CAMEL: dict[str, str] = {}
+
+
 def _camel(name: str) -> str:
-    first, *rest = name.split("_")
-    return first + "".join(word.capitalize() for word in rest)
+    found = _CAMEL.get(name)
+    if found is None:
+        first, *rest = name.split("_")
+        found = _CAMEL[name] = first + "".join(word.capitalize() for word in rest)
+    return found
 
 
 def _plain(value: Any) -> Any:
