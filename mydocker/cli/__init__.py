@@ -169,6 +169,8 @@ def report(error: Error) -> int:
 
 def printable(text: str) -> str:
     """Names and paths come from anywhere: no control character of theirs reaches the terminal."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 

@@ -6,7 +6,9 @@ The columns are Docker's. The book's own are a format: `ps -a --format 'table {{
 
 from __future__ import annotations
 
-from mydocker.cli import Globals, table
+import sys
+
+from mydocker.cli import Globals, report, table
 from mydocker.cli.flags import Command, Flag
 from mydocker.errors import Error, Usage
 from mydocker.lifecycle import repair
@@ -55,8 +57,16 @@ HEADINGS = {
 
 
 def run(values: dict[str, Any], _: list[str]) -> None:
-    """Print one line a container."""
-    shown = chosen(values)
+    """Print one line a container; a record that is damaged is told on stderr."""
+    containers = Containers(Globals.root)
+    show(chosen(containers, values), values)
+    sys.stdout.flush()
+    for error in containers.damaged:
+        report(error)
+
+
+def show(shown: list[Container], values: dict[str, Any]) -> None:
+    """Print them as the flags want it."""
     if values["quiet"] and not values["format"]:
         for container in shown:
             print(container.id if values["no_trunc"] else container.short_id)
@@ -68,9 +78,8 @@ def run(values: dict[str, Any], _: list[str]) -> None:
         table.show([HEADINGS[n] for n in names], [[str(row[n]) for n in names] for row in rows])
 
 
-def chosen(values: dict[str, Any]) -> list[Container]:
+def chosen(containers: Containers, values: dict[str, Any]) -> list[Container]:
     """The containers that the flags ask for, newest first."""
-    containers = Containers(Globals.root)
     last = 1 if values["latest"] else values["last"]
     everything = values["all"] or last is not None
     found = repair.everything(containers)

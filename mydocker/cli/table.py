@@ -30,8 +30,9 @@ def ago(time: str) -> str:
     import time as clock
 
     try:
-        then = calendar.timegm(clock.strptime(time[:19], "%Y-%m-%dT%H:%M:%S"))
-    except ValueError:
+        date, hour = time[:10].split("-"), time[11:19].split(":")
+        then = calendar.timegm((*map(int, date), *map(int, hour), 0, 0, 0))
+    except (ValueError, TypeError, IndexError):
         return "an unknown time"
     return duration(max(0, int(clock.time() - then)))
 

@@ -180,9 +180,11 @@ class Container(Struct):
         """Whether each field holds what it should; a file can hold anything."""
         for name in self.fields():
             value, kind = getattr(self, name), type(getattr(Container, name, ""))
-            inside = value if isinstance(value, list) else []
-            inside = [*value.values()] if isinstance(value, dict) else inside
-            if type(value) is not kind or not all(isinstance(i, (str, Answer)) for i in inside):
+            if type(value) is not kind:
+                return False
+            inside: Any = value
+            inside = inside.values() if kind is dict else inside if kind is list else ()
+            if inside and not all(isinstance(item, (str, Answer)) for item in inside):
                 return False
         return self.status in state.STATES
 

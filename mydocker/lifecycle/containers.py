@@ -45,6 +45,7 @@ class Containers:
         self.root = root
         self.directory = f"{root}/containers"
         self._names = f"{root}/names"
+        self.damaged: list[Error] = []
 
     # Coming and going
 
@@ -209,13 +210,16 @@ class Containers:
         return container
 
     def __iter__(self) -> Iterator[Container]:
-        """Every container, newest first; those that do not load are left to `system check`."""
-        found = []
+        """Every container, newest first; what is wrong with those that do not load is in `damaged`,
+        and left to `system check`."""
+        found, self.damaged = [], []
         for container_id in self.ids():
             try:
                 found.append(self.load(container_id))
-            except Error:
+            except NotFound:
                 continue
+            except Error as error:
+                self.damaged.append(error)
         yield from sorted(found, key=lambda c: c.created, reverse=True)
 
     def find(self, word: str) -> Container:
