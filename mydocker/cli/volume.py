@@ -171,7 +171,7 @@ def disk_use(directory: str) -> int:
     return total
 
 
-_FORMAT = Flag("--format", "value", "json, or a template: '{{.Name}}'", metavar="TEMPLATE")
+_FORMAT = Flag("-f --format", "value", "json, or a template: '{{.Name}}'", metavar="TEMPLATE")
 _FILTER = Flag("-f --filter", "list", "only those that fit", metavar="NAME=VALUE")
 
 COMMANDS = {

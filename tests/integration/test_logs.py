@@ -224,6 +224,23 @@ def test_a_follower_reads_on_where_the_log_was_rotated(mydocker: Mydocker) -> No
     assert told.split() == [str(number) for number in range(10, 610)]
 
 
+def test_a_follower_stays_through_restarts_and_ends_with_the_last(mydocker: Mydocker) -> None:
+    script = "echo life; printf end; exit 3"
+    mydocker.ok("run", "-d", "--name", "bird", "--restart", "on-failure:2", "sh", "-c", script)
+    assert mydocker.ok("logs", "-f", "bird") == "life\nend" * 3
+    assert mydocker.ok("inspect", "-f", "{{.State.ExitCode}} {{.RestartCount}}", "bird") == "3 2\n"
+    mydocker.ok("run", "-d", "--name", "fish", "sh", "-c", "echo life; exec sleep 99")
+    following = mydocker.start("logs", "-f", "fish")
+    assert following.stdout
+    assert following.stdout.readline() == "life\n"
+    assert mydocker.run("restart", "-t", "0", "fish").returncode == 0
+    assert following.stdout.readline() == "life\n"
+    assert mydocker.run("stop", "-t", "0", "fish").returncode == 0
+    assert following.communicate(timeout=20)[0] == ""
+    mydocker.ok("start", "fish")
+    wait_until(lambda: mydocker.ok("logs", "fish") == "life\n" * 3)
+
+
 # Rotation
 
 
@@ -351,7 +368,8 @@ def test_a_flood_neither_blocks_nor_fills_memory(megabytes: int, mydocker: Mydoc
     log = the_log(mydocker)
 
     def over() -> bool:  # between two steps of a rotation there is no such file
-        return log.exists() and b'"500\\n"' in subprocess.check_output(["tail", "-n1", f"{log}"])
+        done = subprocess.run(["tail", "-n", "1", str(log)], capture_output=True, check=False)
+        return b'"500\\n"' in done.stdout
 
     wait_until(over, seconds=800)
     monitor = json.loads(mydocker.ok("inspect", "bird"))[0]["monitorPid"]

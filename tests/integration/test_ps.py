@@ -228,6 +228,44 @@ def test_the_pid_is_the_kernels_and_gone_when_it_is(mydocker: Mydocker) -> None:
     assert mydocker.ok("ps", "-q", "--filter", "status=running") == ""
 
 
+@pytest.mark.parametrize("damage", ["", "{", "[]", "{}", '{"id": 1}'])
+def test_a_damaged_record_is_named_and_the_rest_is_listed(damage: str, mydocker: Mydocker) -> None:
+    mydocker.ok("run", "--name", "bird", "true")
+    mydocker.ok("run", "--name", "fish", "true")
+    path = mydocker.root / "containers" / record_id(mydocker, "bird") / "container.json"
+    whole = path.read_text()
+    path.write_text(damage)
+    done = mydocker.run("ps", "-a", "--format", "{{.Names}}")
+    assert (done.returncode, done.stdout) == (0, "fish\n")
+    told, hint = done.stderr.splitlines()
+    assert told.startswith("mydocker: ")
+    assert str(path) in told
+    assert hint == "hint: mydocker system check --repair moves it aside"
+    path.write_text(whole)
+    assert mydocker.ok("ps", "-a", "--format", "{{.Names}}") == "fish\nbird\n"
+
+
+def record_id(mydocker: Mydocker, name: str) -> str:
+    """The whole id of a container."""
+    return mydocker.ok("inspect", "-f", "{{.Id}}", name).strip()
+
+
+def test_a_paused_and_a_new_container_show_so(mydocker: Mydocker) -> None:
+    mydocker.ok("create", "--name", "egg", "true")
+    mydocker.ok("run", "-d", "--name", "bird", "top")
+    mydocker.ok("pause", "bird")
+    form = ("--format", "{{.Names}} {{.State}} {{.Status}}")
+    assert mydocker.ok("ps", "-a", *form).splitlines()[1] == "egg created Created"
+    assert mydocker.ok("ps", *form).startswith("bird paused Up ")
+    assert mydocker.ok("ps", *form).endswith(" (Paused)\n")
+    assert mydocker.ok("ps", "-a", "-f", "status=created", *form) == "egg created Created\n"
+    state = "{{.State.Status}} {{.State.Paused}} {{.State.Running}} {{.State.StartedAt}}"
+    assert mydocker.ok("inspect", "-f", state, "egg").split()[:3] == ["created", "false", "false"]
+    assert mydocker.ok("inspect", "-f", state, "egg").endswith(" 0001-01-01T00:00:00Z\n")
+    assert mydocker.ok("inspect", "-f", state, "bird").split()[:3] == ["paused", "true", "true"]
+    mydocker.ok("unpause", "bird")
+
+
 def test_a_damaged_spec_does_not_spoil_the_list(mydocker: Mydocker) -> None:
     mydocker.ok("run", "--name", "bird", "true")
     (path,) = mydocker.root.glob("containers/*/config.json")
@@ -288,6 +326,51 @@ def test_prune_removes_what_does_not_run_after_asking(mydocker: Mydocker) -> Non
     assert told.startswith("Deleted Containers:\n")
     assert told.endswith("Total reclaimed space: 5B\n")
     assert mydocker.ok("ps", "-a", "--format", "{{.Names}}") == "ant\nbird\n"
-    assert "Total" in mydocker.ok("system", "prune", input="y\n")
-    assert mydocker.ok("ps", "-a", "--format", "{{.Names}}") == "bird\n"
     assert "no such filter" in mydocker.fails(125, "container", "prune", "-f", "--filter", "x=1")
+
+
+def test_prune_of_everything_takes_what_nobody_needs(mydocker: Mydocker) -> None:
+    mydocker.ok("run", "-d", "--name", "bird", "-v", "kept:/v", "top")
+    mydocker.ok("run", "--name", "fish", "-v", "/w", "sh", "-c", "echo 12 > /x; echo 1 > /w/x")
+    mydocker.ok("commit", "fish")
+    mydocker.ok("tag", "busybox", "other")
+    mydocker.ok("volume", "create", "mine")
+    images, volumes = ("images", "-q"), ("volume", "ls", "-q")
+    asked = mydocker.run("system", "prune", "--volumes", input="n\n")
+    assert asked.returncode == 1
+    assert "all stopped containers\n  - all networks" in asked.stdout
+    assert (len(mydocker.ok(*images).split()), len(mydocker.ok(*volumes).split())) == (2, 3)
+    told = mydocker.ok("system", "prune", "--volumes", "-f")
+    assert [line for line in told.splitlines() if line.startswith("Deleted")] == [
+        f"Deleted {kind}:" for kind in ("Containers", "Volumes", "Images")
+    ]
+    assert told.endswith("Total reclaimed space: 8B\n")  # 3 in the container and in the image
+    assert mydocker.ok("ps", "-a", "--format", "{{.Names}}") == "bird\n"
+    assert len(mydocker.ok(*images).split()) == 1
+    assert sorted(mydocker.ok(*volumes).split()) == ["kept", "mine"]
+    assert "no such filter" in mydocker.fails(125, "system", "prune", "-f", "--filter", "x=1")
+
+
+def test_other_lists_have_formats_too(zoo: Mydocker) -> None:
+    assert zoo.ok("images", "--format", "{{.Repository}}:{{.Tag}}") == (
+        "aquarium:latest\nbusybox:latest\n"
+    )
+    head, *lines = zoo.ok("images", "--format", r"table {{.ID}}\t{{.Size}}").splitlines()
+    assert head.split() == ["IMAGE", "ID", "SIZE"]
+    assert len(lines) == 2
+    told = [json.loads(line) for line in zoo.ok("image", "ls", "--format", "json").splitlines()]
+    assert [line["Repository"] for line in told] == ["aquarium", "busybox"]
+    assert zoo.ok("network", "ls", "--format", "{{.Name}}/{{.Driver}}") == "host/host\nnone/null\n"
+    assert "no such field" in zoo.fails(125, "network", "ls", "--format", "{{.Nope}}")
+    assert zoo.ok("volume", "ls", "--format", "{{.Name}}") == ""
+
+
+def test_a_volume_is_known_by_its_name(mydocker: Mydocker) -> None:
+    mydocker.ok("run", "--name", "bird", "-v", "nest:/v", "true")
+    assert mydocker.ok("volume", "ls", "--format", "{{.Driver}} {{.Name}}") == "local nest\n"
+    mount = "{{range .Mounts}}{{.Type}} {{.Name}} {{.Destination}} {{.RW}}{{end}}"
+    assert mydocker.ok("inspect", "-f", mount, "bird") == "volume nest /v true\n"
+    assert mydocker.ok("inspect", "-f", "{{.Mountpoint}}", "nest").endswith("/nest/_data\n")
+    assert mydocker.ok("volume", "inspect", "-f", "{{.Name}}", "nest") == "nest\n"
+    form = ("--format", "{{.Names}} {{.Mounts}} {{.LocalVolumes}}")
+    assert mydocker.ok("ps", "-a", "-f", "volume=nest", *form) == "bird nest 1\n"
