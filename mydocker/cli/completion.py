@@ -28,6 +28,7 @@ KINDS = {
     "OBJECT": "objects",
     "FILE": "files",
     "DIR": "files",
+    "PATH": "files",
     "SRC": "files",
     "SOURCE": "files",
     "ARCHIVE": "files",
@@ -70,7 +71,8 @@ class Entry:
 
 def operands(usage: str) -> tuple[list[str], bool]:
     """The kinds of the words of a usage line, in their order; whether the last one repeats."""
-    words = [word for word in usage.split() if "OPTIONS" not in word]
+    first = usage.partition(" | ")[0]  # of two ways to write it
+    words = [word for word in first.split() if "OPTIONS" not in word]
     kinds = [kind_of(word) for word in words]
     return kinds, bool(words) and words[-1].rstrip("]").endswith("...")
 

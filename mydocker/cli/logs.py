@@ -6,6 +6,7 @@ from mydocker.cli import Globals
 from mydocker.cli.flags import Command, Flag
 from mydocker.errors import Error, NotFound, Usage
 from mydocker.lifecycle import moments, readlog, repair
+from mydocker.lifecycle.container import now
 from mydocker.lifecycle.containers import Containers
 from mydocker.lifecycle.stdio import write_all
 
@@ -34,7 +35,7 @@ def run(values: dict[str, Any], words: list[str]) -> int:
     tail, follow = count(values["tail"]), values["follow"]
 
     def lives() -> bool:
-        return alive(containers, container.id)
+        return (not until or now() <= until) and alive(containers, container.id)
 
     for batch in readlog.read(f"{container.directory}/log.json", tail, lives if follow else None):
         wanted = [e for e in batch if since <= e["time"] and (not until or e["time"] <= until)]

@@ -27,6 +27,7 @@ def zoo(tmp_path_factory: pytest.TempPathFactory, stocked_root: Path) -> Iterato
     stock(instance, stocked_root)
     for name in ("bird", "fish"):
         instance.ok("run", "--name", name, "true")
+    instance.ok("volume", "create", "nest")
     (directory / "bin").mkdir()
     (directory / "bin/mydocker").symlink_to(LAUNCHER)
     (directory / "files").mkdir()
@@ -143,6 +144,12 @@ LINES = [
     ("mydocker container rm b", {"bird"}, {"fish"}),
     ("mydocker system ", {"df", "info", "check", "prune"}, {"bird"}),
     ("mydocker system prune --fo", {"--force"}, {"--filter"}),
+    ("mydocker volume rm ", {"nest"}, {"bird", "create"}),
+    ("mydocker network ", {"create", "connect", "ls"}, {"bird"}),
+    ("mydocker run --net ho", {"host"}, {"none"}),
+    ("mydocker network connect none bi", {"bird"}, {"fish", "none"}),
+    ("mydocker cp fi", {"fish"}, {"bird"}),
+    ("mydocker cp fish:/x sec", {"second.txt"}, {"first.txt"}),
     ("mydocker --root /nope rm ", set(), {"bird", "fish"}),
     ("mydocker --debug rm b", {"bird"}, set()),
 ]

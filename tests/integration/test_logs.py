@@ -205,6 +205,13 @@ def test_a_follower_ends_when_the_container_is_removed(mydocker: Mydocker) -> No
     assert following.returncode == 0
 
 
+def test_a_follower_ends_when_its_time_has_come(mydocker: Mydocker) -> None:
+    mydocker.ok("run", "-d", "--name", "bird", "sh", "-c", "echo a; exec sleep 99")
+    until = f"{time.time() + 0.5:.3f}"
+    assert mydocker.ok("logs", "-f", "--until", until, "bird") == "a\n"
+    assert mydocker.ok("ps", "-q") != ""
+
+
 def test_a_follower_can_be_stopped(mydocker: Mydocker) -> None:
     mydocker.ok("run", "-d", "--name", "bird", "sh", "-c", "echo a; exec sleep 99")
     following = mydocker.start("logs", "-f", "bird")
