@@ -90,7 +90,7 @@ class Group(Command):
 
     def __init__(self, summary: str, own: dict[str, Command]) -> None:
         width = max(map(len, own))
-        first = {name: c.summary.splitlines()[0].partition(". ")[0] for name, c in own.items()}
+        first = {name: c.summary.partition(".")[0].splitlines()[0] for name, c in own.items()}
         told = [f"  {name:{width}}  {line}" for name, line in first.items()]
         text = "\n".join([summary, "", "Commands:", *told])
         super().__init__(self._nothing, "COMMAND ...", text, least=1, stop_at_word=True)

@@ -482,7 +482,11 @@ def test_a_damaged_record_is_named_and_moved_aside_and_the_others_work(
         assert done.returncode != 0
         assert str(record) in done.stderr
         assert len(done.stderr.splitlines()) <= 2, done.stderr
-    assert len(mydocker.ok("ps", "-aq").split()) == 1
+    listed = mydocker.run("ps", "-a", "--format", "{{.Names}}")
+    assert (listed.returncode, listed.stdout) == (0, "fish\n")
+    told, hint = listed.stderr.splitlines()
+    assert str(record) in told
+    assert hint == "hint: mydocker system check --repair moves it aside"
     assert mydocker.ok("run", "--rm", "echo", "works") == "works\n"
     mydocker.ok("rm", "fish")
     assert str(record) in mydocker.run("system", "check").stdout

@@ -228,28 +228,6 @@ def test_the_pid_is_the_kernels_and_gone_when_it_is(mydocker: Mydocker) -> None:
     assert mydocker.ok("ps", "-q", "--filter", "status=running") == ""
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[]", "{}", '{"id": 1}'])
-def test_a_damaged_record_is_named_and_the_rest_is_listed(damage: str, mydocker: Mydocker) -> None:
-    mydocker.ok("run", "--name", "bird", "true")
-    mydocker.ok("run", "--name", "fish", "true")
-    path = mydocker.root / "containers" / record_id(mydocker, "bird") / "container.json"
-    whole = path.read_text()
-    path.write_text(damage)
-    done = mydocker.run("ps", "-a", "--format", "{{.Names}}")
-    assert (done.returncode, done.stdout) == (0, "fish\n")
-    told, hint = done.stderr.splitlines()
-    assert told.startswith("mydocker: ")
-    assert str(path) in told
-    assert hint == "hint: mydocker system check --repair moves it aside"
-    path.write_text(whole)
-    assert mydocker.ok("ps", "-a", "--format", "{{.Names}}") == "fish\nbird\n"
-
-
-def record_id(mydocker: Mydocker, name: str) -> str:
-    """The whole id of a container."""
-    return mydocker.ok("inspect", "-f", "{{.Id}}", name).strip()
-
-
 def test_a_paused_and_a_new_container_show_so(mydocker: Mydocker) -> None:
     mydocker.ok("create", "--name", "egg", "true")
     mydocker.ok("run", "-d", "--name", "bird", "top")
