@@ -66,7 +66,7 @@ def end(containers: Containers, container: Container, name: str, seconds: int) -
     patience, told = None if seconds < 0 else float(seconds), ""
     if not process.wait_for(container.pid, container.pid_started, patience):
         send(containers, container, "SIGKILL")
-        told = f"did not end on {name} in {seconds} s, and was killed"
+        told = f"did not end on {name} in {seconds} s, and was killed" if seconds else ""
     deadline = time.monotonic() + PATIENCE
     while not process.wait_for(container.pid, container.pid_started, 0.2):
         thaw(containers, container)  # others may have paused it meanwhile
