@@ -95,8 +95,8 @@ class Containers:
                 self._clear(container.id + REMOVED)
                 events.container(self.root, "destroy", container)
 
-    def rename(self, container: Container, old: str) -> None:
-        """Write a record that has a new name, which is taken for it; then free the old one."""
+    def rename(self, container: Container) -> None:
+        """Write a record that has a new name, which is taken for it; then free the former one."""
         with self._busy():
             self.take_name(container)
             try:
@@ -104,7 +104,7 @@ class Containers:
             except BaseException:
                 self.give_back(container.name, container.id)
                 raise
-            self.give_back(old, container.id)
+            self.give_back(container.former_name, container.id)
 
     def changing(self, container: Container) -> Change:
         """Read the record anew, change and write it inside a `with`, with nobody in between."""
@@ -132,7 +132,8 @@ class Containers:
         # The name first: the record, which knows it, may be among the first files to go.
         try:
             record = load_json(f"{self.directory}/{name}/container.json")
-            self.give_back(str(record.get("name")), str(record.get("id")))
+            for taken in (record.get("name"), record.get("formerName")):
+                self.give_back(str(taken or ""), str(record.get("id")))
         except (NotFound, Corrupt):
             pass
         files.remove_tree(f"{self.directory}/{name}")
@@ -158,14 +159,18 @@ class Containers:
         hint = f"mydocker rm {name}, or choose another --name"
         raise Conflict("name", name, f"is taken by {owner[:12] or 'others'}", hint=hint)
 
-    def give_back(self, name: str, owner: str) -> None:
-        """Free a name, if it is (still) that owner's.
+    def give_back(self, name: str, owner: str) -> bool:
+        """Free a name, if it is (still) that owner's; whether it was.
 
         Under a lock: between a look and the unlink somebody else could have freed and taken it.
         """
+        if not name or not owner:
+            return False
         with Lock(f"{self.root}/names.lock"):
-            if owner and self.owner(name) == owner:
-                files.unlink(f"{self._names}/{name}", missing_ok=True)
+            if self.owner(name) != owner:
+                return False
+            files.unlink(f"{self._names}/{name}", missing_ok=True)
+            return True
 
     def owner(self, name: str) -> str:
         """The id that a name leads to; empty if it is not taken."""

@@ -493,6 +493,9 @@ def test_a_rename_that_was_killed_is_done_by_the_next_or_undone_by_check(
     assert "name: fish" in mydocker.run("system", "check").stdout
     mydocker.ok("rename", "bird", "fish")
     (mydocker.root / "names/bird").symlink_to(record(mydocker, "fish")["id"])
+    mydocker.ok("rename", "bird", "fish")
+    assert sorted(os.listdir(mydocker.root / "names")) == ["fish"]
+    (mydocker.root / "names/bird").symlink_to(record(mydocker, "fish")["id"])
     assert mydocker.run("system", "check", "--repair").returncode == 0
     assert sorted(os.listdir(mydocker.root / "names")) == ["fish"]
 
