@@ -89,7 +89,7 @@ def test_the_images_check_is_used_changed_and_switched_off(mydocker: Mydocker) -
     check = {"Test": test, "Interval": 50_000_000, "Retries": 7}
     config["config"]["Healthcheck"] = check
     imported = "checked:latest"
-    Store(str(mydocker.root)).publish(json.dumps(config).encode(), [], imported)
+    Store(str(mydocker.root)).publish(json.dumps(config).encode(), [], [imported])
     mydocker.ok("run", "-d", "--name", "bird", imported, "top")
     wait_until(lambda: health(mydocker) == "healthy")
     assert record(mydocker)["healthcheck"]["retries"] == 7
