@@ -202,7 +202,10 @@ class Containers:
     def load(self, container_id: str) -> Container:
         """One record by its full id; Corrupt if the file does not hold one."""
         path = f"{self.directory}/{container_id}/container.json"
-        data = load_json(path)
+        try:
+            data = load_json(path)
+        except NotFound:
+            raise NotFound("container", container_id[:12], "no such container") from None
         damaged = Corrupt("container record", path, "does not describe it", hint=ASIDE)
         try:
             container = Container.from_json(data)

@@ -165,7 +165,10 @@ def wait_for_start(containers: Containers, container: Container) -> None:
     """Wait until its monitor has started it again; Error with the reason if it could not."""
     deadline = time.monotonic() + PATIENCE
     while True:
-        now = containers.load(container.id)
+        try:
+            now = containers.load(container.id)
+        except NotFound:
+            raise Error("restart", container.name, "was removed meanwhile") from None
         if now.started_at != container.started_at:
             return
         if now.status == "exited" or time.monotonic() > deadline or not now.monitored():

@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SENTENCES = re.compile(
-    r"mydocker: (container: bird: no such container"
+    r"mydocker: (container: (bird|[0-9a-f]{12}): no such container"
     r"|name: \w+: is taken by [0-9a-f]{12}"
     r"|rename: \w+: is its name already"
     r"|(start|stop|kill|pause|unpause|exec|rm|update|restart|attach|wait): bird: "
     r"(is (just )?(not )?(being )?(running|paused|started|restarting|created|exited)\b.*"
-    r"|does not run|has just ended|was (stopped|given up).*)"
+    r"|does not run|has just ended|was (stopped|removed|given up).*)"
     r"|(run|exec|restart): .*(was stopped meanwhile|was given up, its maker was killed).*)"
 )
 """What a command may say to who comes too early or too late."""
