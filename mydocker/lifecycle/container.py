@@ -61,6 +61,7 @@ class Container(Struct):
 
     id: str
     name: str
+    former_name: str = ""
     image: str
     image_id: str = ""
     layers: list[str] = []

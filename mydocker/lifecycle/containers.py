@@ -96,8 +96,8 @@ class Containers:
                 self._clear(container.id + REMOVED)
                 events.container(self.root, "destroy", container)
 
-    def rename(self, container: Container, old: str) -> None:
-        """Write a record that has a new name, which is taken for it; then free the old one."""
+    def rename(self, container: Container) -> None:
+        """Write a record that has a new name, which is taken for it; then free the former one."""
         with self._busy():
             self.take_name(container)
             try:
@@ -105,7 +105,7 @@ class Containers:
             except BaseException:
                 self.give_back(container.name, container.id)
                 raise
-            self.give_back(old, container.id)
+            self.give_back(container.former_name, container.id)
 
     def changing(self, container: Container) -> Change:
         """Read the record anew, change and write it inside a `with`, with nobody in between."""
@@ -133,7 +133,8 @@ class Containers:
         # The name first: the record, which knows it, may be among the first files to go.
         try:
             record = load_json(f"{self.directory}/{name}/container.json")
-            self.give_back(str(record.get("name")), str(record.get("id")))
+            for taken in (record.get("name"), record.get("formerName")):
+                self.give_back(str(taken or ""), str(record.get("id")))
         except (NotFound, Corrupt):
             pass
         files.remove_tree(f"{self.directory}/{name}")
@@ -159,14 +160,18 @@ class Containers:
         hint = f"mydocker rm {name}, or choose another --name"
         raise Conflict("name", name, f"is taken by {owner[:12] or 'others'}", hint=hint)
 
-    def give_back(self, name: str, owner: str) -> None:
-        """Free a name, if it is (still) that owner's.
+    def give_back(self, name: str, owner: str) -> bool:
+        """Free a name, if it is (still) that owner's; whether it was.
 
         Under a lock: between a look and the unlink somebody else could have freed and taken it.
         """
+        if not name or not owner:
+            return False
         with Lock(f"{self.root}/names.lock"):
-            if owner and self.owner(name) == owner:
-                files.unlink(f"{self._names}/{name}", missing_ok=True)
+            if self.owner(name) != owner:
+                return False
+            files.unlink(f"{self._names}/{name}", missing_ok=True)
+            return True
 
     def owner(self, name: str) -> str:
         """The id that a name leads to; empty if it is not taken."""
@@ -198,7 +203,10 @@ class Containers:
     def load(self, container_id: str) -> Container:
         """One record by its full id; Corrupt if the file does not hold one."""
         path = f"{self.directory}/{container_id}/container.json"
-        data = load_json(path)
+        try:
+            data = load_json(path)
+        except NotFound:
+            raise NotFound("container", container_id[:12], "no such container") from None
         damaged = Corrupt("container record", path, "does not describe it", hint=ASIDE)
         try:
             container = Container.from_json(data)

@@ -25,7 +25,7 @@ import signal
 import time
 
 from mydocker import cgroups
-from mydocker.errors import NOT_FOUND, Conflict, Error, as_error
+from mydocker.errors import NOT_FOUND, Conflict, Error, KernelError, as_error
 from mydocker.lifecycle.container import Container, now
 from mydocker.lifecycle.containers import Change, Containers
 from mydocker.lifecycle.logoptions import open_log
@@ -86,7 +86,7 @@ class Monitor:
                 except Stopped:
                     self.container = self.containers.load(self.container.id)
             if self.container.auto_remove:
-                self.containers.discard(self.container)
+                self._discard()
         except BaseException as error:
             told = self.failed(error)
             raise told from told.__cause__
@@ -128,10 +128,19 @@ class Monitor:
         if self.container.auto_remove:
             try:
                 self.group.remove()  # or the record stays: nothing else knows of the group
-                self.containers.discard(self.container)
+                self._discard()
             except Error as failed:
                 told.add_note(f"and then: {failed}")
         return told
+
+    def _discard(self) -> None:
+        """Remove the record when nobody is just changing it."""
+        try:
+            with self.container.lock():
+                self.containers.discard(self.container)
+        except KernelError as error:
+            if error.errno != 2:  # it is gone
+                raise
 
     def _run(
         self, undo: Cleanup, stdio: Stdio, started: Callable[[], None], sig_proxy: bool

@@ -9,7 +9,6 @@ look at it until it is gone.
 from __future__ import annotations
 
 import os
-import signal
 import time
 
 from mydocker import cgroups
@@ -17,8 +16,7 @@ from mydocker.errors import Conflict, Error, KernelError, NotFound
 from mydocker.lifecycle.container import Container
 from mydocker.lifecycle.containers import Containers
 from mydocker.lifecycle.repair import put_right
-from mydocker.lifecycle.stop import mark, thaw
-from mydocker.linux import process
+from mydocker.lifecycle.stop import mark, send
 
 PATIENCE = 10.0
 """Seconds to wait for a killed container and its monitor to be gone."""
@@ -90,8 +88,7 @@ def end(containers: Containers, container: Container) -> None:
     while container.monitored():
         if container.status == "restarting" or (container.pid != told and container.alive()):
             container, told = mark(containers, container), container.pid
-            process.pidfd_send_signal(container.pid, container.pid_started, signal.SIGKILL)
-            thaw(containers, container)
+            send(containers, container, "SIGKILL")
         if time.monotonic() > deadline:
             raise Error("rm", container.name, "its processes do not end", hint="see ps in state D")
         time.sleep(0.005)

@@ -1,7 +1,8 @@
 """Another name for a container: `rename`.
 
-Invariant: at every moment the container has a name of its own, the old one or the new one; a crash
-in between leaves a second one, which `system check` finds.
+Invariant: at every moment the container has a name of its own, the old one or the new one. A crash
+in between leaves a second one, which goes with the container, with the next try, or by `system
+check --repair`.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ def rename(containers: Containers, word: str, name: str) -> None:
     names.check(name)
     with containers.changing(container) as now:
         old = now.name
-        if name == old:
+        if name == old and not containers.give_back(now.former_name, now.id):
             raise Conflict("rename", name, "is its name already")
-        now.name = name
-        containers.rename(now, old)
+        if name != old:
+            now.name, now.former_name = name, old
+            containers.rename(now)
     events.container(containers.root, "rename", now, oldName=old)

@@ -165,13 +165,13 @@ def restart_policy(asked: Options) -> tuple[str, int]:
 
 def healthcheck(asked: Options, image: Image) -> Healthcheck:
     """How the container's health is asked for, by the flags and by the image."""
-    own = image.config.config.other.get("Healthcheck")
-    flags = (asked.health_cmd, asked.health_interval, asked.health_timeout, asked.health_retries)
-    if not (own or asked.no_healthcheck or any(flags) or asked.health_start_period):
+    own = image.config.config.healthcheck
+    names = [name for name in asked.fields() if name.startswith("health_")]
+    if not (own or asked.no_healthcheck or any(getattr(asked, n) is not None for n in names)):
         return Healthcheck()
     from mydocker.lifecycle import health
 
-    return health.wanted(asked, own if isinstance(own, dict) else {})
+    return health.wanted(asked, own)
 
 
 def create(containers: Containers, container: Container, spec: Spec, asked: Options) -> None:

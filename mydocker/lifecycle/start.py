@@ -11,12 +11,13 @@ from __future__ import annotations
 import os
 import time
 
+from mydocker import cgroups
 from mydocker.errors import Conflict, Error
 from mydocker.lifecycle import state
 from mydocker.lifecycle.container import Container
 from mydocker.lifecycle.containers import Containers
 from mydocker.lifecycle.monitor import Monitor, hold_signals
-from mydocker.lifecycle.repair import real
+from mydocker.lifecycle.repair import real, remove_group
 from mydocker.lifecycle.run import launch
 from mydocker.lifecycle.stdio import Stdio, check_terminal
 
@@ -63,6 +64,9 @@ def claim(containers: Containers, word: str) -> Container | None:
         with containers.changing(found) as container:
             if container.monitored() or container.status not in ("created", "exited"):
                 continue  # another was quicker
+            group = cgroups.group(container.cgroup_parent, container.id)
+            if any(map(os.path.isdir, group.directories())):  # left by a monitor that was killed
+                remove_group(container.cgroup_parent, container.id)
             if container.status == "exited":
                 container.become("created")
             container.watched_by(os.getpid())

@@ -66,7 +66,7 @@ def end(containers: Containers, container: Container, name: str, seconds: int) -
     patience, told = None if seconds < 0 else float(seconds), ""
     if not process.wait_for(container.pid, container.pid_started, patience):
         send(containers, container, "SIGKILL")
-        told = f"did not end on {name} in {seconds} s, and was killed"
+        told = f"did not end on {name} in {seconds} s, and was killed" if seconds else ""
     deadline = time.monotonic() + PATIENCE
     while not process.wait_for(container.pid, container.pid_started, 0.2):
         thaw(containers, container)  # others may have paused it meanwhile
@@ -165,7 +165,10 @@ def wait_for_start(containers: Containers, container: Container) -> None:
     """Wait until its monitor has started it again; Error with the reason if it could not."""
     deadline = time.monotonic() + PATIENCE
     while True:
-        now = containers.load(container.id)
+        try:
+            now = containers.load(container.id)
+        except NotFound:
+            raise Error("restart", container.name, "was removed meanwhile") from None
         if now.started_at != container.started_at:
             return
         if now.status == "exited" or time.monotonic() > deadline or not now.monitored():

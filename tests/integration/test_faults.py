@@ -110,6 +110,80 @@ class RemoveRunning(Remove):
         self.mydocker.ok("run", "-d", "--name", "bird", "top")
 
 
+class Create(Scenario):
+    words: Words = ("create", "--name", "bird", "true")
+
+    def again(self, first: subprocess.CompletedProcess[str]) -> None:
+        """It is there, whole, or it is not."""
+        done = self.mydocker.run(*self.words)
+        assert done.returncode == 0 or "is taken by" in done.stderr, done.stderr
+        assert self.mydocker.run("start", "-a", "bird").returncode == 0
+
+
+class OfOne(Scenario):
+    """A command on a container, which must be there afterwards and do what the next one asks."""
+
+    state, command = "running", "top"
+
+    def before(self) -> None:
+        self.mydocker.ok("create", "--name", "bird", self.command)
+        if self.state != "created":
+            self.mydocker.ok("start", "bird")
+        if self.state == "paused":
+            self.mydocker.ok("pause", "bird")
+        if self.state == "exited":
+            self.mydocker.ok("wait", "bird")
+
+    def again(self, first: subprocess.CompletedProcess[str]) -> None:
+        done = self.mydocker.run(*self.words)
+        assert done.returncode == 0 or " is " in done.stderr, done.stderr
+
+
+class Start(OfOne):
+    words: Words = ("start", "bird")
+    state, command = "exited", "true"
+
+
+class Stop(OfOne):
+    words: Words = ("stop", "bird")
+
+
+class StopPaused(Stop):
+    state = "paused"
+
+
+class Restart(OfOne):
+    words: Words = ("restart", "bird")
+
+
+class Pause(OfOne):
+    words: Words = ("pause", "bird")
+
+    def again(self, first: subprocess.CompletedProcess[str]) -> None:
+        """One that stands still under a record that says otherwise can be paused, or told to go."""
+        super().again(first)
+        self.mydocker.ok("unpause", "bird")
+
+
+class Unpause(OfOne):
+    words: Words = ("unpause", "bird")
+    state = "paused"
+
+
+class Update(OfOne):
+    words: Words = ("update", "-m", "100m", "--pids-limit", "20", "bird")
+
+
+class Rename(OfOne):
+    words: Words = ("rename", "bird", "fish")
+    state = "created"
+
+    def again(self, first: subprocess.CompletedProcess[str]) -> None:
+        done = self.mydocker.run(*self.words)
+        assert done.returncode == 0 or "container: bird: no such" in done.stderr, done.stderr
+        assert self.mydocker.ok("ps", "-a", "--format", "{{.Names}}") == "fish\n"
+
+
 class Import(Scenario):
     words: Words = ("import", "-c", 'CMD ["sh"]', "TAR", "small")
 
@@ -205,6 +279,15 @@ SCENARIOS = {
         RunWithEverything,
         Remove,
         RemoveRunning,
+        Create,
+        Start,
+        Stop,
+        StopPaused,
+        Restart,
+        Pause,
+        Unpause,
+        Update,
+        Rename,
         Import,
         RemoveImage,
         Tag,
