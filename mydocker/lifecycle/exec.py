@@ -13,7 +13,6 @@ meanwhile is told as just that, whatever step it made fail.
 from __future__ import annotations
 
 import os
-import signal
 import time
 
 from mydocker import cgroups
@@ -22,7 +21,7 @@ from mydocker.lifecycle.containers import Containers
 from mydocker.lifecycle.keeper import Keeper
 from mydocker.lifecycle.repair import put_right
 from mydocker.lifecycle.stdio import Foreground, Stdio
-from mydocker.linux import process, syscalls
+from mydocker.linux import process, signals, syscalls
 from mydocker.linux.cleanup import Cleanup
 from mydocker.sandbox import join
 from mydocker.spec import Struct, User
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from mydocker.sandbox.channel import Channel
     from mydocker.spec import Process, Spec
 
-ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+ENDING = (signals.SIGHUP, signals.SIGINT, signals.SIGTERM)
 """The signals that ask a process to end: held back, except while the command runs."""
 
 UNDER_US = ("container", "fork", "setns")
@@ -61,7 +60,7 @@ def execute(root: str, word: str, words: list[str], asked: Request) -> int:
         hint = "use -i without -t in a pipe"
         raise Error("exec", "stdin", "is not a terminal", hint=hint, code=1)
     entry = Entry(running(Containers(root), word), words, asked)
-    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    signals.pthread_sigmask(signals.SIG_BLOCK, ENDING)
     try:
         if not asked.detach:
             return entry.attended(asked.interactive)
@@ -216,15 +215,15 @@ class Heard:
 
     def __enter__(self) -> None:
         for number in ENDING:
-            if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
-                signal.signal(number, _end)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+            if signals.getsignal(number) in (signals.SIG_DFL, signals.default_int_handler):
+                signals.signal(number, _end)
+        signals.pthread_sigmask(signals.SIG_UNBLOCK, ENDING)
 
     def __exit__(self, *_: object) -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+        signals.pthread_sigmask(signals.SIG_BLOCK, ENDING)
 
 
 def _end(number: int, _frame: object) -> None:
-    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
-    name = signal.Signals(number).name
+    signals.pthread_sigmask(signals.SIG_BLOCK, ENDING)
+    name = signals.name_of(number)
     raise Error("exec", name, "the command was ended with mydocker", code=128 + number)
