@@ -277,10 +277,13 @@ def test_a_command_is_paused_with_its_container(mydocker: Mydocker) -> None:
 
 def test_after_a_restart_it_goes_into_the_new_life(mydocker: Mydocker) -> None:
     mydocker.ok("run", "-d", "--name", "bird", "top")
-    before = mydocker.ok("exec", "bird", "readlink", "/proc/self/ns/pid")
+    mydocker.ok("exec", "bird", "touch", "/dev/shm/note")
+    before = pid_of(mydocker)
     assert mydocker.run("restart", "-t", "0", "bird").returncode == 0
+    assert pid_of(mydocker) != before
     inside = mydocker.ok("exec", "bird", "readlink", "/proc/self/ns/pid")
-    assert inside.strip() == os.readlink(f"/proc/{pid_of(mydocker)}/ns/pid") != before.strip()
+    assert inside.strip() == os.readlink(f"/proc/{pid_of(mydocker)}/ns/pid")
+    assert mydocker.ok("exec", "bird", "ls", "/dev/shm") == ""
 
 
 def test_a_reused_pid_is_not_joined(mydocker: Mydocker) -> None:
