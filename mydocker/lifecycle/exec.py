@@ -21,7 +21,7 @@ from mydocker.lifecycle.containers import Containers
 from mydocker.lifecycle.keeper import Keeper
 from mydocker.lifecycle.repair import put_right
 from mydocker.lifecycle.stdio import Foreground, Stdio
-from mydocker.linux import process, signals, syscalls
+from mydocker.linux import files, process, signals, syscalls
 from mydocker.linux.cleanup import Cleanup
 from mydocker.sandbox import join
 from mydocker.spec import Struct, User
@@ -123,15 +123,28 @@ class Entry:
 
     def enter(self, streams: tuple[int, int, int] | None) -> tuple[int, Channel]:
         """Start it as a child of this process, up to where it waits for `handshake`."""
-        container, group, main = self.container, self.group, join.Joined(self.process, streams)
+        container, main = self.container, join.Joined(self.process, streams)
         pidfd = process.pidfd_open(container.pid, container.pid_started)
         if pidfd < 0:
             raise self.ended()
         try:
-            linux = self.spec.linux
+            linux, group = self.spec.linux, self.place()
             return join.enter(container.pid, pidfd, linux, group.fork, group.add, main)
         finally:
             os.close(pidfd)
+
+    def place(self) -> cgroups.Cgroup:
+        """The cgroup to join: the container's, or where its first process is below that.
+
+        On v2 a group that hands controllers down holds no process (cgroup-v2.rst, "No Internal
+        Process Constraint"), so who manages groups of its own has left the container's.
+        """
+        if self.group.hierarchies[0].version == 2:
+            for line in files.read(f"/proc/{self.container.pid}/cgroup").splitlines():
+                path = line.removeprefix("0::")
+                if path.startswith(f"{self.group.path}/"):
+                    return cgroups.group(*path.rsplit("/", 1))
+        return self.group
 
     def handshake(self, channel: Channel, console: Callable[[int], None] = os.close) -> None:
         """Let it become the user's command; what keeps it from that is raised here.

@@ -117,6 +117,21 @@ def alike(mydocker: Mydocker, flags: tuple[str, ...]) -> None:
         assert Path(f"/proc/{pid}/cgroup").read_text() == first
 
 
+@pytest.mark.v2
+def test_it_joins_a_container_that_has_groups_of_its_own(mydocker: Mydocker) -> None:
+    """On v2 the container's own group can hold no process then."""
+    script = (
+        "cd /sys/fs/cgroup; mkdir own; echo $$ > own/cgroup.procs;"
+        "echo +memory > cgroup.subtree_control; cd /; echo ready; exec sleep 1000"
+    )
+    mydocker.ok("run", "-d", "--privileged", "--name", "bird", "sh", "-c", script)
+    wait_until(lambda: "ready" in mydocker.run("logs", "bird").stdout)
+    if group_of(mydocker).hierarchies[0].version == 2:
+        assert mydocker.ok("exec", "bird", "cat", "/proc/self/cgroup") == "0::/own\n"
+    else:
+        assert mydocker.ok("exec", "bird", "true") == ""
+
+
 def words(pid: int) -> list[str]:
     """The command line of a process; empty if it has ended."""
     try:
