@@ -30,8 +30,6 @@ class Engine:
     """What a `run` needs on top, to stay within this benchmark."""
     keeper: str
     """How the process is called that stays with a container in the background (proc(5), comm)."""
-    create: tuple[str, ...] = ("create",)
-    """The command that leaves a container behind that does not run."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory / self.name
@@ -96,7 +94,7 @@ class Engine:
 
     def created(self, count: int) -> None:
         """Leave so many containers behind that do not run."""
-        words = [*self.command, *self.create, *self.options, "--network", "none", "busybox", "true"]
+        words = [*self.command, "create", *self.options, "--network", "none", "busybox", "true"]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(lambda _: host.call(words, self.environment), range(count)))
 
@@ -119,7 +117,6 @@ class Mydocker(Engine):
 
     name = "mydocker"
     keeper = "mydocker-mon"
-    create = ("run",)
 
     def set_up(self) -> None:
         self.command = [str(host.LAUNCHER)]

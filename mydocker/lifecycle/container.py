@@ -13,12 +13,11 @@ the writing (`Containers.changing`), the monitor no less than a command.
 
 from __future__ import annotations
 
-import json
 import os
 
 from mydocker.errors import Corrupt, KernelError, NotFound
 from mydocker.lifecycle import state
-from mydocker.linux import files, process
+from mydocker.linux import files, jsontext, process
 from mydocker.linux.lock import DirectoryLock, Lock
 from mydocker.spec import Spec, Struct
 
@@ -155,7 +154,7 @@ class Container(Struct):
 
     def save(self, directory: str = "") -> None:
         """Write the record, whole; on a full disk, over the old: no exit code may be lost."""
-        text = json.dumps(self.to_json(), indent=2) + "\n"
+        text = jsontext.dumps(self.to_json(), indent=2) + "\n"
         path = f"{directory or self.directory}/container.json"
         try:
             files.write_whole(path, text, durable=not self.auto_remove)
@@ -192,7 +191,7 @@ class Container(Struct):
 
 def load_json(path: str) -> dict[str, object]:
     try:
-        data = json.loads(files.read(path))
+        data = jsontext.loads(files.read(path))
     except KernelError as error:
         if error.errno == 2:
             raise NotFound("container", path, "has no such file") from None

@@ -19,13 +19,12 @@ crash left, and the next creation or removal clears it away. A name that leads t
 
 from __future__ import annotations
 
-import json
 import os
 
 from mydocker.errors import Conflict, Corrupt, Error, KernelError, NotFound, Usage
 from mydocker.lifecycle import events, state
 from mydocker.lifecycle.container import ASIDE, Container, load_json
-from mydocker.linux import files
+from mydocker.linux import files, jsontext
 from mydocker.linux.cleanup import Cleanup
 from mydocker.linux.lock import Lock
 
@@ -69,7 +68,7 @@ class Containers:
                 undo.push(self._clear, container.id + NEW)
                 files.mkdir(new)
                 files.mkdir(f"{new}/rootfs", 0o755)
-                text = json.dumps(spec.to_json(), indent=2) + "\n"
+                text = jsontext.dumps(spec.to_json(), indent=2) + "\n"
                 files.write_whole(f"{new}/config.json", text, durable=False)
                 for name, content in more.items():
                     files.write_whole(f"{new}/{name}", content, durable=False)

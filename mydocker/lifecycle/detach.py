@@ -11,12 +11,11 @@ running; and from then on neither needs the other.
 from __future__ import annotations
 
 import os
-import signal
 import sys
 
 from mydocker.errors import Error
 from mydocker.lifecycle.monitor import ENDING
-from mydocker.linux import process, syscalls, trace
+from mydocker.linux import process, signals, syscalls, trace
 from mydocker.sandbox.channel import Channel
 
 TYPE_CHECKING = False
@@ -46,7 +45,9 @@ def detach(work: Callable[[Callable[[], None]], int]) -> None:
             os._exit(0)
     theirs.close()
     os.waitpid(first, 0)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)  # nothing here that could be left half done
+    signals.pthread_sigmask(
+        signals.SIG_UNBLOCK, ENDING
+    )  # nothing here that could be left half done
     ours.expect("started")
     ours.close()
 

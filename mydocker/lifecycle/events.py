@@ -11,8 +11,9 @@ happened never stops it from happening: a full disk costs the event, not the con
 from __future__ import annotations
 
 import fcntl
-import json
 import os
+
+from mydocker.linux import jsontext
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def emit(root: str, kind: str, action: str, identity: str, attributes: dict[str,
         "attributes": attributes,
     }
     try:
-        _append(path(root), (json.dumps(event) + "\n").encode())
+        _append(path(root), (jsontext.dumps(event) + "\n").encode())
     except OSError:  # see the invariant
         pass
 
@@ -74,7 +75,7 @@ def read(path: str) -> Iterator[dict[str, Any]]:
 def parse(line: str) -> dict[str, Any] | None:
     """One line as an event; None if it is none."""
     try:
-        event = json.loads(line)
+        event = jsontext.loads(line)
     except ValueError:
         return None
     whole = isinstance(event, dict) and {"time", "type", "id", "action", "attributes"} <= {*event}

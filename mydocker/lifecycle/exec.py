@@ -13,7 +13,6 @@ meanwhile is told as just that, whatever step it made fail.
 from __future__ import annotations
 
 import os
-import signal
 import time
 
 from mydocker import cgroups
@@ -22,7 +21,7 @@ from mydocker.lifecycle.containers import Containers
 from mydocker.lifecycle.keeper import Keeper
 from mydocker.lifecycle.repair import put_right
 from mydocker.lifecycle.stdio import Foreground, Stdio
-from mydocker.linux import process, syscalls
+from mydocker.linux import files, process, signals, syscalls
 from mydocker.linux.cleanup import Cleanup
 from mydocker.sandbox import join
 from mydocker.spec import Struct, User
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from mydocker.sandbox.channel import Channel
     from mydocker.spec import Process, Spec
 
-ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+ENDING = (signals.SIGHUP, signals.SIGINT, signals.SIGTERM)
 """The signals that ask a process to end: held back, except while the command runs."""
 
 UNDER_US = ("container", "fork", "setns")
@@ -61,7 +60,7 @@ def execute(root: str, word: str, words: list[str], asked: Request) -> int:
         hint = "use -i without -t in a pipe"
         raise Error("exec", "stdin", "is not a terminal", hint=hint, code=1)
     entry = Entry(running(Containers(root), word), words, asked)
-    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    signals.pthread_sigmask(signals.SIG_BLOCK, ENDING)
     try:
         if not asked.detach:
             return entry.attended(asked.interactive)
@@ -124,15 +123,28 @@ class Entry:
 
     def enter(self, streams: tuple[int, int, int] | None) -> tuple[int, Channel]:
         """Start it as a child of this process, up to where it waits for `handshake`."""
-        container, group, main = self.container, self.group, join.Joined(self.process, streams)
+        container, main = self.container, join.Joined(self.process, streams)
         pidfd = process.pidfd_open(container.pid, container.pid_started)
         if pidfd < 0:
             raise self.ended()
         try:
-            linux = self.spec.linux
+            linux, group = self.spec.linux, self.place()
             return join.enter(container.pid, pidfd, linux, group.fork, group.add, main)
         finally:
             os.close(pidfd)
+
+    def place(self) -> cgroups.Cgroup:
+        """The cgroup to join: the container's, or where its first process is below that.
+
+        On v2 a group that hands controllers down holds no process (cgroup-v2.rst, "No Internal
+        Process Constraint"), so who manages groups of its own has left the container's.
+        """
+        if self.group.hierarchies[0].version == 2:
+            for line in files.read(f"/proc/{self.container.pid}/cgroup").splitlines():
+                path = line.removeprefix("0::")
+                if path.startswith(f"{self.group.path}/"):
+                    return cgroups.group(*path.rsplit("/", 1))
+        return self.group
 
     def handshake(self, channel: Channel, console: Callable[[int], None] = os.close) -> None:
         """Let it become the user's command; what keeps it from that is raised here.
@@ -216,15 +228,15 @@ class Heard:
 
     def __enter__(self) -> None:
         for number in ENDING:
-            if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
-                signal.signal(number, _end)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+            if signals.getsignal(number) in (signals.SIG_DFL, signals.default_int_handler):
+                signals.signal(number, _end)
+        signals.pthread_sigmask(signals.SIG_UNBLOCK, ENDING)
 
     def __exit__(self, *_: object) -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+        signals.pthread_sigmask(signals.SIG_BLOCK, ENDING)
 
 
 def _end(number: int, _frame: object) -> None:
-    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
-    name = signal.Signals(number).name
+    signals.pthread_sigmask(signals.SIG_BLOCK, ENDING)
+    name = signals.name_of(number)
     raise Error("exec", name, "the command was ended with mydocker", code=128 + number)

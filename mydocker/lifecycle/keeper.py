@@ -19,9 +19,8 @@ from __future__ import annotations
 import _socket
 import os
 import select
-import signal
 
-from mydocker.linux import process, syscalls, trace
+from mydocker.linux import process, signals, syscalls, trace
 from mydocker.sandbox.channel import Channel, die
 
 TYPE_CHECKING = False
@@ -71,7 +70,7 @@ class Keeper:
         if self.pid == 0 or self._code >= 0:
             return
         if self._command[1]:
-            process.pidfd_send_signal(*self._command, signal.SIGKILL)
+            process.pidfd_send_signal(*self._command, signals.SIGKILL)
         poll = select.poll()
         fd = os.pidfd_open(self.pid)
         poll.register(fd, select.POLLIN)
@@ -94,8 +93,8 @@ def _keep(enter: Start, channel: Channel, caller: int) -> NoReturn:
     except ProcessLookupError:
         pass
     if os.getppid() != caller:  # gone already, and that pid is nobody's, or somebody else's
-        process.kill(pid, signal.SIGKILL)
+        process.kill(pid, signals.SIGKILL)
     while ended not in (ready := [fd for fd, _ in poll.poll()]):
-        process.kill(pid, signal.SIGKILL)
+        process.kill(pid, signals.SIGKILL)
         poll.unregister(ready[0])
     os._exit(process.exit_code(os.waitpid(pid, 0)[1]))

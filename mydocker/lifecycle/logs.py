@@ -16,14 +16,12 @@ removed, the disk is full) stops the container.
 
 from __future__ import annotations
 
-import json
 import os
 
 from mydocker.errors import Error, KernelError
 from mydocker.lifecycle.container import now
 from mydocker.linux import files
-
-quoted = json.encoder.encode_basestring_ascii  # json.dumps of a str, without its way there
+from mydocker.linux.jsontext import quoted
 
 _LINE = 16 << 10  # an endless line is cut into pieces of about this size, as Docker does
 

@@ -21,7 +21,6 @@ record, which somebody has changed.
 from __future__ import annotations
 
 import os
-import signal
 import time
 
 from mydocker import cgroups
@@ -30,7 +29,7 @@ from mydocker.lifecycle.container import Container, now
 from mydocker.lifecycle.containers import Change, Containers
 from mydocker.lifecycle.logoptions import open_log
 from mydocker.lifecycle.stdio import Foreground, Stdio
-from mydocker.linux import process
+from mydocker.linux import process, signals
 from mydocker.linux.cleanup import Cleanup
 from mydocker.rootfs import pivot, volumes
 from mydocker.rootfs.overlay import Overlay
@@ -45,16 +44,16 @@ if TYPE_CHECKING:
     from mydocker.lifecycle.restart import Backoff
     from mydocker.spec import Spec
 
-ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+ENDING = (signals.SIGHUP, signals.SIGINT, signals.SIGTERM)
 """The signals that ask a process to end, and that are held back."""
 
-WAKE = signal.SIGRTMIN
+WAKE = signals.SIGRTMIN
 """The signal that ends a monitor's pause between two lives."""
 
 
 def hold_signals() -> None:
     """Hold back the signals that ask to end; children inherit that, until they execute."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, (*ENDING, WAKE))
+    signals.pthread_sigmask(signals.SIG_BLOCK, (*ENDING, WAKE))
 
 
 class Monitor:
@@ -261,7 +260,7 @@ class Monitor:
             left = deadline - time.monotonic()
             if left <= 0 or self.container.restart_asked:
                 return True
-            woken = signal.sigtimedwait((*ENDING, WAKE) if foreground else (WAKE,), left)
+            woken = signals.sigtimedwait((*ENDING, WAKE) if foreground else (WAKE,), left)
             self.container = self.containers.load(self.container.id)
             if woken and woken.si_signo != WAKE:
                 Heard().end(woken.si_signo)
@@ -270,7 +269,7 @@ class Monitor:
     def _reap(self, pid: int) -> None:
         """End the first process if it still lives, and with it all others of its namespace."""
         try:
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, signals.SIGKILL)
             os.waitpid(pid, 0)
         except (ProcessLookupError, ChildProcessError):
             pass
@@ -290,9 +289,9 @@ class Heard:
 
     def __enter__(self) -> None:
         for number in ENDING:
-            if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
-                signal.signal(number, self.end)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+            if signals.getsignal(number) in (signals.SIG_DFL, signals.default_int_handler):
+                signals.signal(number, self.end)
+        signals.pthread_sigmask(signals.SIG_UNBLOCK, ENDING)
 
     def __exit__(self, *_: object) -> None:
         hold_signals()
@@ -300,7 +299,7 @@ class Heard:
     def end(self, number: int, _frame: object = None) -> None:
         """Raise the Error that such a signal is."""
         hold_signals()
-        raise Error(self._what, signal.Signals(number).name, self._why, code=128 + number)
+        raise Error(self._what, signals.name_of(number), self._why, code=128 + number)
 
 
 def _nothing() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 
 from mydocker.errors import Conflict, Error, KernelError, NotFound, Usage, as_error
 from mydocker.lifecycle import logoptions, names, options
@@ -13,6 +12,7 @@ from mydocker.lifecycle.monitor import Monitor, explain_not_found, hold_signals
 from mydocker.lifecycle.options import Options
 from mydocker.lifecycle.repair import put_right
 from mydocker.lifecycle.stdio import Stdio, check_terminal
+from mydocker.linux import signals
 from mydocker.rootfs.store import Store
 
 TYPE_CHECKING = False
@@ -222,10 +222,10 @@ def holds(containers: Containers, name: str) -> bool:
 def parse_signal(word: str) -> str:
     """A signal by name or number, as SIGTERM."""
     name = word.upper()
-    if name.isdigit() and int(name) in set(signal.Signals):
-        return signal.Signals(int(name)).name
+    if name.isdigit() and int(name) in set(signals.NUMBERS.values()):
+        return signals.name_of(int(name))
     name = name if name.startswith("SIG") else f"SIG{name}"
-    if name not in signal.Signals.__members__:
+    if name not in signals.NUMBERS:
         raise Usage("signal", word, "no such signal")
     return name
 

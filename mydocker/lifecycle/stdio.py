@@ -13,10 +13,9 @@ from __future__ import annotations
 import _socket
 import os
 import select
-import signal
 
 from mydocker.errors import Error
-from mydocker.linux import files, process, pty, syscalls
+from mydocker.linux import files, process, pty, signals, syscalls
 from mydocker.linux.trace import act
 
 TYPE_CHECKING = False
@@ -292,12 +291,12 @@ class Foreground:
 
     def __enter__(self) -> Self:
         for name in self._passed:
-            self._handle(getattr(signal, name), self._pass_on)
+            self._handle(getattr(signals, name), self._pass_on)
         if self._stdio.terminal:
-            self._handle(signal.SIGWINCH, self._resize)
+            self._handle(signals.SIGWINCH, self._resize)
         if self._stdio.raw:
             self._stdio.raw.__enter__()
-            self._handle(signal.SIGCONT, self._resume)
+            self._handle(signals.SIGCONT, self._resume)
         self._stdio.resize()  # it may have changed before we listened
         return self
 
@@ -305,10 +304,10 @@ class Foreground:
         if self._stdio.raw:
             self._stdio.raw.__exit__()
         for number, handler in self._saved:
-            signal.signal(number, handler)  # type: ignore[arg-type]  # what signal() gave us
+            signals.signal(number, handler)  # type: ignore[arg-type]  # what signal() gave us
 
     def _handle(self, number: int, handler: Callable[[int, object], None]) -> None:
-        self._saved.append((number, signal.signal(number, handler)))
+        self._saved.append((number, signals.signal(number, handler)))
 
     def _pass_on(self, number: int, _frame: object) -> None:
         process.pidfd_send_signal(self._pid, self._started, number)

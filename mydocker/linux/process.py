@@ -68,8 +68,7 @@ def pidfd_open(pid: int, started: int) -> int:
 
 def pidfd_send_signal(pid: int, started: int, signal: int) -> bool:
     """Signal exactly that process, by a pidfd, so that a reused pid is never hit; False if gone."""
-    import signal as signals
-
+    from mydocker.linux import signals
     from mydocker.linux.trace import step
 
     fd = pidfd_open(pid, started)

@@ -27,7 +27,7 @@ from __future__ import annotations
 import os
 
 from mydocker.errors import Conflict, Corrupt, Error, KernelError, NotFound, Usage
-from mydocker.linux import files
+from mydocker.linux import files, jsontext
 from mydocker.linux.lock import Lock
 from mydocker.rootfs import reference
 from mydocker.rootfs.imageconfig import History, ImageConfig, this_architecture
@@ -567,10 +567,8 @@ def parse_config(data: bytes) -> ImageConfig:
 
 
 def _json(path: str, text: str) -> Any:
-    import json
-
     try:
-        return json.loads(text)
+        return jsontext.loads(text)
     except (ValueError, RecursionError):
         raise Corrupt("image store", path, "is not JSON") from None
 

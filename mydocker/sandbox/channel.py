@@ -12,10 +12,10 @@ is needed, at a tenth of the import.
 from __future__ import annotations
 
 import _socket
-import json
 import os
 
 from mydocker.errors import Error, as_error
+from mydocker.linux import jsontext
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Channel:
 
     def send(self, kind: str, fd: int = -1, **fields: Any) -> None:
         """Send one message, with a descriptor in its luggage if `fd` is given (SCM_RIGHTS)."""
-        data = json.dumps({"type": kind, **fields}).encode()
+        data = jsontext.dumps({"type": kind, **fields}).encode()
         rights = (
             [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fd.to_bytes(4, "little"))] if fd >= 0 else []
         )
@@ -64,7 +64,7 @@ class Channel:
             return None
         if not data:
             return None
-        message: dict[str, Any] = json.loads(data)
+        message: dict[str, Any] = jsontext.loads(data)
         for _level, _kind, payload in rights:
             message["fd"] = int.from_bytes(payload[:4], "little")
         if message["type"] == "error":

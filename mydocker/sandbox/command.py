@@ -12,10 +12,9 @@ such command, 126 if it cannot be executed.
 from __future__ import annotations
 
 import os
-import signal
 
 from mydocker.errors import CANNOT_EXECUTE, NOT_FOUND, Error, KernelError
-from mydocker.linux import files, process, syscalls, trace
+from mydocker.linux import files, process, signals, syscalls, trace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -82,9 +81,9 @@ def execute(command: list[str], wanted: Process) -> None:
     syscalls.close_range(3, 0xFFFFFFFF, syscalls.CLOSE_RANGE_CLOEXEC)
     # What is ignored stays ignored across execve (signal(7)): Python ignores two, and nohup(1) or a
     # shell that puts us in the background others.
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    for number in signals.valid_signals() - {signals.SIGKILL, signals.SIGSTOP}:
+        signals.signal(number, signals.SIG_DFL)
+    signals.pthread_sigmask(signals.SIG_SETMASK, [])
     environment = dict(item.partition("=")[::2] for item in wanted.env)
     program, words = command[0], [wanted.args[0], *command[1:]]
     try:
@@ -107,7 +106,7 @@ def stay_as_reaper(channel: Channel) -> None:
     The kernel gives PID 1 the orphans of its namespace to reap, and ignores signals that it has
     no handler for. Most programs expect neither. Returns in the child only.
     """
-    forwarded = set(signal.Signals) - {signal.SIGCHLD, signal.SIGKILL, signal.SIGSTOP}
+    forwarded = set(signals.NUMBERS.values()) - {signals.SIGCHLD, signals.SIGKILL, signals.SIGSTOP}
     # What it knows of the host, the container must not read from /proc/1.
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
     process.rename("mydocker-init")
@@ -116,15 +115,15 @@ def stay_as_reaper(channel: Channel) -> None:
         trace.act_as("command")
         os.setpgid(0, 0)
         if os.isatty(0):
-            signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+            signals.signal(signals.SIGTTOU, signals.SIG_IGN)
             os.tcsetpgrp(0, os.getpid())
-            signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+            signals.signal(signals.SIGTTOU, signals.SIG_DFL)
         return
     channel.close()
     syscalls.close_range(0, 0xFFFFFFFF)
     for number in forwarded:
-        signal.signal(number, lambda received, _frame: _forward(child, received))
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        signals.signal(number, lambda received, _frame: _forward(child, received))
+    signals.pthread_sigmask(signals.SIG_SETMASK, [])
     while True:
         pid, status = os.wait()
         if pid == child:

@@ -14,12 +14,11 @@ from __future__ import annotations
 
 import os
 import resource
-import signal
 import stat
 import sys
 
 from mydocker.errors import Error, KernelError
-from mydocker.linux import capabilities, files, pty, syscalls, trace
+from mydocker.linux import capabilities, files, pty, signals, syscalls, trace
 from mydocker.sandbox import command, user
 from mydocker.sandbox.channel import Channel
 
@@ -162,7 +161,7 @@ def become_user(process: Process) -> list[str]:
     capabilities.drop_to(kept if identity.uid == 0 else 0)
     # The system-call filter (seccomp(2)) belongs here: after the last call that it would forbid.
     # A change of uid clears the death signal (prctl(2)), so it is asked for only now.
-    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signals.SIGKILL)
     command.change_directory(process.cwd)
     return [program, *process.args[1:]]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
 import signal
 import subprocess
 import time
@@ -114,6 +115,21 @@ def alike(mydocker: Mydocker, flags: tuple[str, ...]) -> None:
     first = Path(f"/proc/{pid_of(mydocker)}/cgroup").read_text()
     for pid in group.processes():
         assert Path(f"/proc/{pid}/cgroup").read_text() == first
+
+
+@pytest.mark.v2
+def test_it_joins_a_container_that_has_groups_of_its_own(mydocker: Mydocker) -> None:
+    """On v2 the container's own group can hold no process then."""
+    script = (
+        "cd /sys/fs/cgroup; mkdir own; echo $$ > own/cgroup.procs;"
+        "echo +memory > cgroup.subtree_control; cd /; echo ready; exec sleep 1000"
+    )
+    mydocker.ok("run", "-d", "--privileged", "--name", "bird", "sh", "-c", script)
+    wait_until(lambda: "ready" in mydocker.run("logs", "bird").stdout)
+    if group_of(mydocker).hierarchies[0].version == 2:
+        assert mydocker.ok("exec", "bird", "cat", "/proc/self/cgroup") == "0::/own\n"
+    else:
+        assert mydocker.ok("exec", "bird", "true") == ""
 
 
 def words(pid: int) -> list[str]:
@@ -245,16 +261,44 @@ def test_into_a_container_that_has_ended_there_is_no_way(mydocker: Mydocker) -> 
     assert "is exited" in mydocker.fails(125, "exec", "fish", "true")
 
 
-def test_into_a_paused_container_there_is_no_way(mydocker: Mydocker) -> None:
-    mydocker.ok("run", "-d", "--name", "bird", "top")
-    found = container(mydocker)
-    found.become("paused")
-    found.save()
+def test_into_a_paused_or_created_container_there_is_no_way(mydocker: Mydocker) -> None:
+    mydocker.ok("create", "--name", "bird", "top")
+    line = mydocker.fails(125, "exec", "bird", "true")
+    assert line == "mydocker: exec: bird: is created, a command needs one that runs"
+    mydocker.ok("start", "bird")
+    mydocker.ok("pause", "bird")
     line = mydocker.fails(125, "exec", "bird", "true")
     assert line == "mydocker: exec: bird: is paused, a command needs one that runs"
-    assert "unpause bird" in mydocker.run("exec", "bird", "true").stderr
-    found.become("running")
-    found.save()
+    assert "hint: mydocker unpause bird" in mydocker.run("exec", "bird", "true").stderr
+    mydocker.ok("unpause", "bird")
+    assert mydocker.ok("exec", "bird", "echo", "out") == "out\n"
+
+
+def test_a_command_is_paused_with_its_container(mydocker: Mydocker) -> None:
+    mydocker.ok("run", "-d", "--name", "bird", "top")
+    process = mydocker.start("exec", "-i", "bird", "cat", stdin=subprocess.PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write("one\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == "one\n"
+    mydocker.ok("pause", "bird")
+    process.stdin.write("two\n")
+    process.stdin.flush()
+    assert select.select([process.stdout], [], [], 0.2)[0] == []
+    mydocker.ok("unpause", "bird")
+    assert process.communicate(timeout=20) == ("two\n", "")
+
+
+def test_after_a_restart_it_goes_into_the_new_life(mydocker: Mydocker) -> None:
+    mydocker.ok("run", "-d", "--name", "bird", "top")
+    mydocker.ok("exec", "bird", "touch", "/dev/shm/note")
+    before = pid_of(mydocker)
+    assert mydocker.run("restart", "-t", "0", "bird").returncode == 0
+    assert pid_of(mydocker) != before
+    inside = mydocker.ok("exec", "bird", "readlink", "/proc/self/ns/pid")
+    assert inside.strip() == os.readlink(f"/proc/{pid_of(mydocker)}/ns/pid")
+    assert mydocker.ok("exec", "bird", "ls", "/dev/shm") == ""
 
 
 def test_a_reused_pid_is_not_joined(mydocker: Mydocker) -> None:
@@ -537,9 +581,12 @@ def test_who_joins_cannot_be_looked_into(
         time.sleep(60)
 
     forked(main)
-    wait_until(lambda: len(group.processes()) == 2)
-    (pid,) = set(group.processes()) - {found.pid}
-    inside = Path(f"/proc/{pid}/status").read_text().split("NSpid:")[1].split("\n")[0].split()[-1]
+
+    def others() -> list[str]:
+        return [within(pid) for pid in group.processes() if pid != found.pid]
+
+    wait_until(lambda: len(others()) == 1 and others()[0])  # the joiner has ended, too
+    (inside,) = others()
     # It has all capabilities of the container's user namespace, which is why it must be closed.
     # (That root may list the numbers of its descriptors leads nowhere: they cannot be followed.)
     names = ("exe", "root", "cwd", "fd/0", "fd/1", "ns/mnt", "ns/user")
@@ -555,6 +602,16 @@ def test_who_joins_cannot_be_looked_into(
     assert mydocker.ok("exec", "bird", "sh", "-c", f"{script}; ls -d /proc/{inside}") == (
         f"/proc/{inside}\n"
     )
+
+
+def within(pid: int) -> str:
+    """The pid inside; empty for one that is in the host's pid namespace still, or has ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return ""
+    _outside, *inside = status.split("NSpid:")[1].split("\n")[0].split()
+    return inside[-1] if inside else ""
 
 
 def test_each_of_our_processes_runs_from_a_read_only_mount(bird: Mydocker) -> None:

@@ -20,15 +20,15 @@ PYTHON = [str(CHECKOUT / ".venv/bin/python3"), "-I", "-S", "-X", "importtime"]
 
 # Of the standard library: these, and what they import themselves (_sha2 is _sha256 up to 3.11).
 BUDGET = (
-    "__future__ _sha2 _sha256 _socket ctypes errno fcntl json os resource select signal stat "
+    "__future__ _json _sha2 _sha256 _signal _socket ctypes errno fcntl gc os resource select stat "
     "termios time"
 )
-TWICE = "__future__ _signal ctypes errno os time"
+TWICE = "__future__ _signal ctypes errno gc os time"
 """What is imported before `run` executes itself again (ADR 0008) is imported twice."""
 
 DEAR = (
-    "argparse asyncio contextlib dataclasses hashlib inspect logging pathlib shutil socket "
-    "subprocess tarfile tempfile typing"
+    "argparse asyncio collections contextlib dataclasses enum functools hashlib inspect json "
+    "logging pathlib re shutil signal socket subprocess tarfile tempfile typing"
 ).split()
 """Never, whatever the modules of the budget come to import in a later Python."""
 
