@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     """Told what is at work, how many bytes of it are done, and of how many (0: nobody knows)."""
 
 
+DAMAGED = ("tar", "gzip", "bzip2", "xz", "zstd")
+"""What an Error begins with when it is the content that is wrong."""
+
+
 def silent(_label: str, _done: int, _total: int) -> None:
     """A `Progress` that shows nothing."""
 
@@ -124,6 +128,8 @@ def fetch(stream: Stream, blob: Blob, layer: NewLayer | None, told: Progress) ->
         except KernelError:
             raise
         except Error as error:
+            if error.what in DAMAGED:
+                checked.finish()  # a wrong digest is the better reason
             raise Error("layer", blob.name, str(error), hint=error.hint) from None
         if found != blob.diff_id:
             why = f"has the digest {found}, the configuration says {blob.diff_id}"

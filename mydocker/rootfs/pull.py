@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
     from mydocker.rootfs.incoming import Arrivals, Progress
     from mydocker.rootfs.registry import Registry
-    from mydocker.rootfs.store import Image, Store
+    from mydocker.rootfs.store import Store
 
 _SIDE_BY_SIDE = 3  # layers, as Docker has it
+_PATIENCE = 2.0  # seconds
 
 
 class Pulled(Struct):
@@ -56,8 +57,8 @@ def pull(
     settings = registries.settings(root)
     registry = Registry(settings.host(parsed.domain), settings, str(parsed))
     platform = platform or oci.this_platform()
-    say(f"{wanted}: Pulling from {parsed.path}")
     data, digest = registry.manifest(parsed.path, wanted)
+    say(f"{wanted}: Pulling from {parsed.path}")
     manifest = _of_platform(registry, parsed.path, data, platform)
     config = registry.blob(parsed.path, manifest.config.digest, manifest.config.size)
     blobs = [
@@ -75,11 +76,7 @@ def pull(
         _side_by_side(registry, parsed.path, arrivals, blobs, told)
 
     (image,) = incoming.bring(store, [planned], get)
-    return Pulled(name=whole, digest=digest, new=not _same(before, image), image_id=image.id)
-
-
-def _same(before: Image | None, image: Image) -> bool:
-    return before is not None and before.id == image.id
+    return Pulled(name=whole, digest=digest, new=True, image_id=image.id)
 
 
 def _of_platform(registry: Registry, path: str, data: bytes, platform: str) -> oci.Manifest:
@@ -97,20 +94,22 @@ def _side_by_side(
     registry: Registry, path: str, arrivals: Arrivals, blobs: list[Blob], told: Progress
 ) -> None:
     """Fetch the layers that the store does not have; the first that fails ends the others."""
-    from concurrent.futures import ThreadPoolExecutor, as_completed
+    from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 
     missing = [blob for blob in blobs if not arrivals.has(blob.diff_id)]
     places = [arrivals.make(blob.diff_id) for blob in missing]
-    with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
-        futures = []
-        for blob, layer in zip(missing, places, strict=True):
-            stream = registry.stream(path, blob.digest, blob.size)
-            futures.append(pool.submit(incoming.fetch, stream, blob, layer, told))
-        try:
-            for future in as_completed(futures):
-                future.result()
-        except BaseException:  # a Ctrl-C too
-            registry.stop()
-            for future in futures:
-                future.cancel()
-            raise
+    pool = ThreadPoolExecutor(_SIDE_BY_SIDE)
+    futures = []
+    for blob, layer in zip(missing, places, strict=True):
+        stream = registry.stream(path, blob.digest, blob.size)
+        futures.append(pool.submit(incoming.fetch, stream, blob, layer, told))
+    try:
+        for future in as_completed(futures):
+            future.result()
+    except BaseException:  # a Ctrl-C too
+        registry.stop()
+        raise
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        # One that waits for an answer cannot be woken; it has nothing to write any more.
+        wait(futures, _PATIENCE)

@@ -49,6 +49,7 @@ class Registry:
         self._scheme = "https"
         self._authorization = ""
         self._lock = threading.Lock()
+        self._asking = threading.Lock()  # one thread at a time fetches a token
         self._streams: set[BlobStream] = set()
         self._pools: dict[str, Any] = {}
 
@@ -104,7 +105,7 @@ class Registry:
             if response.status == 401:
                 challenge = response.headers.get("WWW-Authenticate", "")
                 response.close()
-                with self._lock:
+                with self._asking:
                     self._authorization = self._authorize(challenge)
                 response = self._follow(path, accept, offset)
             if response.status < 500 or attempt == _TRIES - 1:
@@ -116,8 +117,8 @@ class Registry:
         raise self._refused(response)
 
     def wait(self, attempt: int) -> None:
-        """Before the next try: half a second, then more; not at all once we are to stop."""
-        self.stopped.wait(0.25 * 2**attempt)
+        """Before the next try: a moment, then longer; not at all once we are to stop."""
+        self.stopped.wait(0.2 * 2**attempt)
 
     def _follow(self, path: str, accept: str, offset: int) -> Any:
         """GET, and where redirects lead: only the registry itself is told who asks."""
@@ -154,7 +155,7 @@ class Registry:
         pool = self._pool(url)
         method = "POST" if more else "GET"
 
-        def send(url: str) -> Any:
+        def send(_: str) -> Any:
             return pool.request(
                 method,
                 url,
@@ -167,7 +168,7 @@ class Registry:
             )
 
         try:
-            return step(method, (url.partition("?")[0],), send)
+            return step(method, (url.partition("?")[0],), send)  # a query may hold a secret
         except urllib3.exceptions.HTTPError as error:
             if raw and not isinstance(error, urllib3.exceptions.NewConnectionError):
                 raise
@@ -341,7 +342,8 @@ class BlobStream:
                 failed = error
             self.stop()
             self._response = None
-            self.registry.wait(attempt)
+            if attempt < _TRIES - 1:
+                self.registry.wait(attempt)
         if self.at < self.size:
             why = f"the connection broke {_TRIES} times, {self.at} of {self.size} bytes came"
             hint = str(failed) if failed and not self.registry.stopped.is_set() else ""

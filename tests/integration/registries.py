@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import http.server
+import io
 import json
 import shutil
 import socket
 import subprocess
+import tarfile
 import threading
 import time
 from pathlib import Path
@@ -15,8 +18,12 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 
+from mydocker.rootfs import save
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+
+    from mydocker.rootfs.store import Store
 
 PROGRAM = "docker-registry"
 USER, PASSWORD = "anna", "open sesame"
@@ -34,22 +41,31 @@ def free_port() -> int:
 class Registry:
     """A registry process; `host` is what goes before an image's name.
 
-    within: a command line to start it by (nsenter …); htpasswd: who may ask, all if "".
+    within: a command line to start it by (nsenter …); htpasswd: who may ask, all if ""; tls: the
+    files of a certificate and its key.
     """
 
-    def __init__(self, directory: Path, within: tuple[str, ...] = (), htpasswd: str = "") -> None:
+    def __init__(
+        self,
+        directory: Path,
+        within: tuple[str, ...] = (),
+        htpasswd: str = "",
+        tls: tuple[str, str] | None = None,
+    ) -> None:
         if not shutil.which(PROGRAM):
             pytest.skip(f"no {PROGRAM} here: apt-get install {PROGRAM}")
         self.directory = directory
         self.within = within
+        self.htpasswd = htpasswd
         self.port = free_port()
         self.host = f"127.0.0.1:{self.port}"
         directory.mkdir(parents=True, exist_ok=True)
+        http = {"addr": self.host, "tls": {"certificate": tls[0], "key": tls[1]} if tls else None}
         config = {
             "version": 0.1,
             "log": {"level": "error"},
             "storage": {"filesystem": {"rootdirectory": f"{directory}/data"}},
-            "http": {"addr": self.host},
+            "http": {key: value for key, value in http.items() if value},
         }
         if htpasswd:
             (directory / "htpasswd").write_text(htpasswd)
@@ -72,6 +88,42 @@ class Registry:
     def __exit__(self, *_: object) -> None:
         self.process.terminate()
         self.process.wait(10)
+
+    def push(self, store: Store, word: str, name: str) -> str:
+        """Put an image there (we have no push: distribution-spec, "Pushing blobs"); its digest."""
+        pieces: list[bytes] = []
+        save.to_stream(store, [word], pieces.append, "oci-archive", lambda *_: None)
+        with tarfile.open(fileobj=io.BytesIO(b"".join(pieces))) as opened:
+            files = {m.name: opened.extractfile(m).read() for m in opened}  # type: ignore[union-attr]  # all are files
+        path, _, tag = name.partition(":")
+        (listed,) = json.loads(files["index.json"])["manifests"]
+        digest: str = listed["digest"]
+        for file, data in files.items():
+            if file.startswith("blobs/") and not file.endswith(digest[7:]):
+                where = self.ask("POST", f"/v2/{path}/blobs/uploads/").headers["Location"]
+                target = where.partition(self.host)[2]
+                self.ask("PUT", f"{target}&digest=sha256:{file.rpartition('/')[2]}", data)
+        manifest = files[f"blobs/sha256/{digest[7:]}"]
+        self.ask("PUT", f"/v2/{path}/manifests/{tag}", manifest, listed["mediaType"])
+        return digest
+
+    def ask(
+        self, method: str, path: str, body: bytes = b"", kind: str = "application/octet-stream"
+    ) -> http.client.HTTPResponse:
+        """One request, which must succeed."""
+        headers = {"Content-Type": kind}
+        if self.htpasswd:
+            told = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+            headers["Authorization"] = f"Basic {told}"
+        connection = http.client.HTTPConnection(self.host)
+        try:
+            connection.request(method, path, body, headers)
+            answer = connection.getresponse()
+            answer.read()
+        finally:
+            connection.close()
+        assert answer.status < 300, (method, path, answer.status)
+        return answer
 
 
 class Front(http.server.ThreadingHTTPServer):
@@ -122,11 +174,15 @@ class Request(http.server.BaseHTTPRequestHandler):
         headers = {k: v for k, v in self.headers.items() if k in ("Accept", "Range")}
         if not ranges:
             headers.pop("Range", None)
-        connection.request("GET", self.path, headers=headers)
-        answer = connection.getresponse()
-        body = answer.read()
+        try:
+            connection.request("GET", self.path, headers=headers)
+            answer = connection.getresponse()
+            body = answer.read()
+        finally:
+            connection.close()
         if alter:
-            body = bytes([body[0] ^ 1]) + body[1:]
+            half = len(body) // 2
+            body = body[:half] + bytes([body[half] ^ 1]) + body[half + 1 :]
         headers = {k: v for k, v in answer.getheaders() if k.lower() != "transfer-encoding"}
         self.answer(answer.status, body if cut < 0 else body[:cut], headers)
 
@@ -144,7 +200,13 @@ class Request(http.server.BaseHTTPRequestHandler):
         """Not on the tests' output."""
 
 
-def started(directory: Path, **options: str) -> Iterator[Registry]:
-    """For a fixture: a registry that runs until the fixture ends."""
-    with Registry(directory, **options) as registry:  # type: ignore[arg-type]  # options are htpasswd's
-        yield registry
+def answering(
+    status: int, body: bytes = b"", headers: dict[str, str] | None = None
+) -> Callable[[Request], bool]:
+    """For a `Front`: the same answer to everything."""
+
+    def handle(request: Request) -> bool:
+        request.answer(status, body, headers)
+        return True
+
+    return handle

@@ -646,9 +646,8 @@ def test_a_big_layer_needs_little_memory(size: int, tmp_path: Path) -> None:
     big = tarfile.TarInfo("big")
     big.size = size
     (tmp_path / "head").write_bytes(big.tobuf())
-    noise = "openssl enc -aes-128-ctr -nosalt -K 00 -iv 00 -in /dev/zero 2>/dev/null"
-    make = f"(cat {tmp_path}/head; {noise} | head -c {size}; head -c 1024 /dev/zero)"
-    assert peak(f"({make} || true) | {LAUNCHER} import - big") < 100
+    make = f"cat {tmp_path}/head; head -c {size} /dev/urandom; head -c 1024 /dev/zero"
+    assert peak(f"({make}) | {LAUNCHER} import - big") < 100
     assert peak(f"{LAUNCHER} save big | {LAUNCHER} load") < 100
     assert peak(f"{LAUNCHER} save -o {tmp_path}/big.tar big; {LAUNCHER} rmi big") < 100
     assert peak(f"{LAUNCHER} load -i {tmp_path}/big.tar") < 100
