@@ -10,8 +10,10 @@ every way.
 
 from __future__ import annotations
 
+import gzip
 import io
 import re
+import shutil
 import tarfile
 from collections import Counter
 from pathlib import Path
@@ -212,6 +214,92 @@ class RemoveImage(Import):
         assert done.returncode == 0 or "no such image" in done.stderr, done.stderr
 
 
+class Load(Import):
+    """Two images with a layer in common, from an archive; one of the layers is here already."""
+
+    words: Words = ("load", "-i", "TAR")
+
+    def once(self) -> None:
+        super().once()
+        rootfs = str(self.tmp_path / "small.tar")
+        for name in ("small", "other"):
+            self.mydocker.ok("import", "-c", f"ENV N={name}", rootfs, name)
+        archive = str(self.tmp_path / "saved.tar")
+        self.mydocker.ok("save", "-o", archive, "small", "other", "busybox")
+        self.words = ("load", "-i", archive)
+        self.legitimate()
+
+    def again(self, first: subprocess.CompletedProcess[str]) -> None:
+        said = self.mydocker.ok(*self.words)
+        assert "Loaded image: small:latest" in said
+        assert "Loaded image: other:latest" in said
+
+    def legitimate(self) -> None:
+        super().legitimate()
+        self.mydocker.run("rmi", "-f", "other")
+
+
+class LoadStream(Load):
+    """The same, compressed and from a pipe: so there is a copy of it on the disk for a while."""
+
+    def once(self) -> None:
+        super().once()
+        archive = self.words[-1]
+        packed = Path(archive).with_suffix(".gz")
+        packed.write_bytes(gzip.compress(Path(archive).read_bytes(), 1))
+        self.words = ("load", "-i", str(packed))
+
+
+class Save(Scenario):
+    words: Words = ("save", "-o", "TAR", "busybox")
+
+    def once(self) -> None:
+        self.saved = self.tmp_path / "out" / "saved.tar"
+        self.saved.parent.mkdir()
+        self.mydocker.ok("save", "-o", str(self.saved), "busybox")
+        self.whole = self.saved.read_bytes()
+        self.words = ("save", "-o", str(self.saved), "busybox")
+
+    def before(self) -> None:
+        self.saved.write_text("the old one")
+
+    def legitimate(self) -> None:
+        # Whole or as it was; and a crash leaves nothing beside it but perhaps the whole new one.
+        assert self.saved.read_bytes() in (b"the old one", self.whole)
+        for path in self.saved.parent.iterdir():
+            if path != self.saved:
+                assert path.read_bytes() == self.whole
+                path.unlink()
+
+
+class SaveLayout(Scenario):
+    words: Words = ("save", "--format", "oci-dir", "-o", "LAYOUT", "busybox")
+
+    def once(self) -> None:
+        self.layout = self.tmp_path / "layout"
+        self.words = tuple(word.replace("LAYOUT", str(self.layout)) for word in self.words)
+
+    def again(self, first: subprocess.CompletedProcess[str]) -> None:
+        super().again(first)
+        assert self.mydocker.ok("load", "-i", str(self.layout)) == "Loaded image: busybox:latest\n"
+
+    def legitimate(self) -> None:
+        if (self.layout / "index.json").exists():  # then all of it is there
+            self.mydocker.ok("load", "-i", str(self.layout))
+        shutil.rmtree(self.layout, ignore_errors=True)
+
+
+class PruneImages(Import):
+    words: Words = ("image", "prune", "-f")
+
+    def before(self) -> None:
+        self.mydocker.ok("import", str(self.tmp_path / "small.tar"))
+
+    def legitimate(self) -> None:
+        super().legitimate()
+        self.mydocker.ok("image", "prune", "-f")
+
+
 class Tag(Scenario):
     words: Words = ("tag", "busybox", "small")
 
@@ -290,6 +378,11 @@ SCENARIOS = {
         Rename,
         Import,
         RemoveImage,
+        Load,
+        LoadStream,
+        Save,
+        SaveLayout,
+        PruneImages,
         Tag,
         Repair,
         Commit,
