@@ -49,7 +49,7 @@ class Bench:
         order = random.Random(0)
         for engine in engines:
             work.prepare(engine)
-        for number in range(rounds + 1):
+        for number in range(min(rounds, work.most_rounds) + 1):
             for engine in order.sample(engines, len(engines)):
                 cost = work.sample(engine)
                 if number:
@@ -67,7 +67,10 @@ def compare(rounds: int, only: list[str], output: Path) -> None:
         bench = Bench(stack, directory, [p for p in PEERS if p.name in only] or [*PEERS])
         for name, why in bench.skipped.items():
             print(f"{name} is left out: {why}", file=sys.stderr)
-        works = [work for work in WORKS if work.name in only] or WORKS
+        works = [work for work in WORKS if work.name in only] or [*WORKS]
+        for work in [work for work in works if work.missing()]:
+            print(f"{work.name} is left out: {work.missing()}", file=sys.stderr)
+            works.remove(work)
         results = [bench.measure(work, rounds) for work in works]
     print("\n\n".join(result.show(bench.versions) for result in results))
     print(f"\n{rounds} rounds on " + ", ".join(f"{name} {fact}" for name, fact in machine.items()))

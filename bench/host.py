@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -96,6 +97,35 @@ def unmount_below(directory: Path) -> None:
     for point in reversed([line.split()[4] for line in lines]):
         if Path(point).is_relative_to(directory):
             call(["umount", point])
+
+
+DEBIAN_TAR = CHECKOUT / "build" / "debian.tar"
+
+
+def missing_debian() -> str:
+    """Why there is no Debian root filesystem here, and what helps; empty if there is one."""
+    if DEBIAN_TAR.exists() or shutil.which("mmdebstrap"):
+        return ""
+    return "no mmdebstrap here: apt-get install mmdebstrap"
+
+
+def debian_tar() -> Path:
+    """The tar of a Debian root filesystem; it is made once, from this machine's own sources."""
+    if not DEBIAN_TAR.exists():
+        made = DEBIAN_TAR.with_suffix(".part")
+        sources = "/etc/apt/sources.list.d" if _deb822() else "/etc/apt/sources.list"
+        said = Path(sources)
+        files = sorted(said.glob("*.sources")) if said.is_dir() else [said]
+        suite = call(["sh", "-c", '. /etc/os-release && echo "$VERSION_CODENAME"']).strip()
+        words = ["mmdebstrap", "--variant=important", "--format=tar", suite, str(made)]
+        call([*words, *map(str, files)], {**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+        made.rename(DEBIAN_TAR)
+    return DEBIAN_TAR
+
+
+def _deb822() -> bool:
+    """Whether apt's sources are in the newer form, a file for each."""
+    return any(Path("/etc/apt/sources.list.d").glob("*.sources"))
 
 
 def facts(directory: Path) -> dict[str, object]:

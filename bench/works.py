@@ -26,7 +26,13 @@ class Work:
     title: str
     unit = "ms"
     peers: tuple[type[Engine], ...]
-    budgets: tuple[Budget, ...]
+    budgets: tuple[Budget, ...] = ()
+    most_rounds = 1000
+    """For works that take seconds."""
+
+    def missing(self) -> str:
+        """Why this work cannot be done here, and what helps; empty if it can."""
+        return ""
 
     def prepare(self, engine: Engine) -> None:
         """Make what the work needs; not measured."""
@@ -108,6 +114,110 @@ class Memory(Work):
         engine.remove(self.names())
 
 
+class WithDebian(Work):
+    """Something with the image of a whole Debian, a quarter of a gigabyte in ten thousand files."""
+
+    peers = (Podman, Docker)
+    most_rounds = 5
+    image = "debian:bench"
+
+    def missing(self) -> str:
+        """Without the tar it has to be made."""
+        return host.missing_debian()
+
+    def put(self, engine: Engine) -> None:
+        """Let the engine have the image."""
+        engine.call("import", str(host.debian_tar()), self.image)
+
+    def timed(self, engine: Engine, *words: str) -> float:
+        """What a command of the engine takes, in ms."""
+        began, ended = host.timed([*engine.command, *words], engine.environment)
+        return (ended - began) / 1e6
+
+
+class Import(WithDebian):
+    """From a tar to an image."""
+
+    name = "import"
+    title = "`import` of a Debian root filesystem, 240 MiB"
+
+    def sample(self, engine: Engine) -> float:
+        took = self.timed(engine, "import", str(host.debian_tar()), self.image)
+        engine.call("rmi", self.image)
+        return took
+
+
+class Save(WithDebian):
+    """From an image to an archive."""
+
+    name = "save"
+    title = "`save` of that image"
+
+    def prepare(self, engine: Engine) -> None:
+        self.put(engine)
+
+    def sample(self, engine: Engine) -> float:
+        path = engine.directory / "saved.tar"
+        took = self.timed(engine, "save", "-o", str(path), self.image)
+        path.unlink()
+        return took
+
+    def clear(self, engine: Engine) -> None:
+        engine.call("rmi", self.image)
+
+
+class Load(WithDebian):
+    """From the archive that the engine itself saved to an image."""
+
+    name = "load"
+    title = "`load` of that image"
+
+    def prepare(self, engine: Engine) -> None:
+        self.put(engine)
+        engine.call("save", "-o", f"{engine.directory}/load.tar", self.image)
+        engine.call("rmi", self.image)
+
+    def sample(self, engine: Engine) -> float:
+        took = self.timed(engine, "load", "-i", f"{engine.directory}/load.tar")
+        engine.call("rmi", self.image)
+        return took
+
+
+class FirstRun(WithDebian):
+    """The first container of an image that has just come."""
+
+    name = "first-run"
+    title = "the first `run --rm debian true` of that image, no network"
+
+    def sample(self, engine: Engine) -> float:
+        self.put(engine)
+        words = ["run", "--rm", *engine.options, "--network", "none", self.image, "true"]
+        took = self.timed(engine, *words)
+        engine.call("rmi", self.image)
+        return took
+
+
+class Commit(WithDebian):
+    """One small file was made in a container of that image; its change becomes a layer."""
+
+    name = "commit"
+    title = "`commit` of one small file in a container of that image"
+
+    def prepare(self, engine: Engine) -> None:
+        self.put(engine)
+        words = ["run", "--name", "committed", *engine.options, "--network", "none"]
+        engine.call(*words, self.image, "sh", "-c", "echo hello > /new")
+
+    def sample(self, engine: Engine) -> float:
+        took = self.timed(engine, "commit", "committed", "committed:bench")
+        engine.call("rmi", "committed:bench")
+        return took
+
+    def clear(self, engine: Engine) -> None:
+        engine.call("rm", "committed")
+        engine.call("rmi", self.image)
+
+
 class List(Work):
     """All containers there are. It is the last work, for its many containers stay."""
 
@@ -126,4 +236,14 @@ class List(Work):
         return (ended - began) / 1e6
 
 
-WORKS: tuple[Work, ...] = (Run(), Exec(), Memory(), List())
+WORKS: tuple[Work, ...] = (
+    Run(),
+    Exec(),
+    Memory(),
+    Import(),
+    Save(),
+    Load(),
+    FirstRun(),
+    Commit(),
+    List(),
+)

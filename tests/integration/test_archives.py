@@ -618,6 +618,21 @@ def test_no_damage_gets_an_image_in_that_is_not_what_it_says(
     shutil.rmtree(other.directory, ignore_errors=True)
 
 
+def test_a_layer_that_is_removed_while_an_archive_comes_is_unpacked_after_all(
+    store: Store,
+) -> None:
+    image_id = put(store, "one")
+    data = saved(store, "one")
+
+    def told(*_: object) -> None:
+        if store.find("one"):  # it is here, so its layer is not unpacked again
+            store.remove("one")
+
+    ((image, names),) = load(store, io.BytesIO(data), told=told)
+    assert (image.id, names) == (image_id, ["one:latest"])
+    store.verify(image)
+
+
 # Big ones
 
 
