@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mydocker.cli import Globals
 from mydocker.cli.flags import Command
-from mydocker.cli.run import FLAGS, options
+from mydocker.cli.run import FLAGS, options, pull
 from mydocker.lifecycle.run import create_only
 
 TYPE_CHECKING = False
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 def run(values: dict[str, Any], words: list[str]) -> None:
     """Make the container, and print its id."""
-    print(create_only(Globals.root, options(values, words)))
+    asked = options(values, words)
+    pull(values["pull"], asked)
+    print(create_only(Globals.root, asked))
 
 
 COMMAND = Command(

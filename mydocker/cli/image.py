@@ -1,14 +1,11 @@
-"""`mydocker image …`: what can be done with images, under one word, as Docker has it.
+"""`mydocker image …`: Docker's other spelling of what images have commands for.
 
-Most of it are the commands of the first page under another name (SPELLINGS in cli/__init__.py);
-`prune` is only here.
+All but `prune` are the commands that `mydocker --help` lists (SPELLINGS in cli/__init__.py).
 """
 
 from __future__ import annotations
 
-import sys
-
-from mydocker.cli import Globals, table
+from mydocker.cli import Globals, ask, table
 from mydocker.cli.flags import Command, Flag, Group
 
 TYPE_CHECKING = False
@@ -18,15 +15,17 @@ if TYPE_CHECKING:
 PRUNE_FLAGS = [
     Flag("-a --all", "bool", "all that no container was made from, not only dangling ones"),
     Flag("-f --force", "bool", "do not ask"),
-    Flag("--filter", "list", "until=TIME, label=NAME[=VALUE], label!=…", metavar="FILTER"),
+    Flag("--filter", "list", "until=TIME, label=NAME[=VALUE], label!=…", metavar="KEY=VALUE"),
 ]
 
 
-def prune(values: dict[str, Any], _words: list[str]) -> int:
-    """Remove images that nobody needs, after asking at a terminal."""
+def prune(values: dict[str, Any], _: list[str]) -> int:
+    """Remove images that nobody needs."""
     from mydocker.lifecycle.prune import prune
 
-    if not values["force"] and sys.stdin.isatty() and not _sure(values["all"]):
+    every = "This will remove all images that no container was made from."
+    warning = every if values["all"] else "This will remove all dangling images."
+    if not values["force"] and not ask.sure(warning):
         return 1
     said, freed = prune(Globals.root, values["all"], values["filter"])
     if said:
@@ -35,13 +34,7 @@ def prune(values: dict[str, Any], _words: list[str]) -> int:
     return 0
 
 
-def _sure(every: bool) -> bool:
-    what = "images that no container was made from" if every else "dangling images"
-    print(f"This will remove all {what}. Continue? [y/N] ", end="", flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
-
-
 COMMAND = Group(
     "Work with images; the commands of the first page can be spelled so too.",
-    {"prune": Command(prune, "[OPTIONS]", "Remove those not needed.", PRUNE_FLAGS, most=0)},
+    {"prune": Command(prune, "[OPTIONS]", "Remove those nobody needs.", PRUNE_FLAGS, most=0)},
 )

@@ -84,12 +84,11 @@ def chosen(filters: list[str], pattern: str = "") -> list[Image]:
     from mydocker.lifecycle.prune import Filters
 
     named = [f"reference={pattern}"] if pattern else []
-    wanted = Filters(filters + named, ("dangling", "label", "reference", "until"))
-    dangling = wanted.truth("dangling")
+    wanted = Filters(filters + named, ["dangling", "label", "reference", "until"])
     return [
         image
         for image in images
-        if wanted.fit(image) and (dangling is None or dangling != bool(image.names))
+        if wanted.fit(image) and wanted.dangling in (None, not image.names)
     ]
 
 
@@ -104,7 +103,7 @@ def lines(image: Image, digests: bool, pattern: str = "") -> list[tuple[str, str
     if pattern:
         from mydocker.lifecycle.prune import name_matches
 
-        found = [line for line in found if name_matches(line[0], line[1], pattern)]
+        found = [line for line in found if name_matches(f"{line[0]}:{line[1]}", [pattern])]
     if not image.names:
         found = [(owner, "<none>", digest) for owner, digest in known]
     return found or [("<none>", "<none>", "<none>")]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 from mydocker.errors import Conflict, NotFound, Usage
+from mydocker.lifecycle import moments, select
 from mydocker.lifecycle.containers import Containers
 from mydocker.lifecycle.repair import everything
+from mydocker.rootfs import reference
 from mydocker.rootfs.store import Store
 
 TYPE_CHECKING = False
@@ -22,17 +22,16 @@ def prune(root: str, every: bool, filters: list[str]) -> tuple[list[str], int]:
     """
     store, containers = Store(root), Containers(root)
     everything(containers)  # such as ended unseen are cleared away, or they would be in the way
-    wanted = Filters(filters, ("until", "label", "dangling"))
-    every = every or wanted.truth("dangling") is False
+    wanted = Filters(filters, ["until", "label", "dangling"])
+    every = every or wanted.dangling is False
     before = disk(store)
     said: list[str] = []
     for image in store.images():
-        used = {c.image_id for c in containers}
+        used = {container.image_id for container in containers}
         if image.broken or image.id in used or (image.names and not every):
             continue
-        if not wanted.fit(image):
-            continue
-        said += _remove(store, containers, image)
+        if wanted.fit(image):
+            said += _remove(store, containers, image)
     return said, max(0, before - disk(store))
 
 
@@ -58,92 +57,49 @@ def disk(store: Store) -> int:
 
 
 class Filters:
-    """`--filter` of images: each is NAME=VALUE; all must fit."""
+    """`--filter` of images. Labels must all be there; of the other keys any value will do.
 
-    def __init__(self, texts: list[str], known: tuple[str, ...]) -> None:
-        self.pairs: list[tuple[str, bool, str]] = []
-        for text in texts:
-            name, equals, value = text.partition("=")
-            no = name.endswith("!")
-            name = name.removesuffix("!")
-            if not equals or name not in known or (no and name != "label"):
-                raise Usage("--filter", text, f"is not one of {', '.join(known)} with =VALUE")
-            self.pairs.append((name, no, value))
-            if name == "until":
-                moment(value)
-            if name == "dangling" and value not in ("true", "false", "1", "0"):
-                raise Usage("--filter", text, "is neither true nor false")
+    dangling: whether images without a name are meant, or those with one; None: both.
+    """
 
-    def truth(self, name: str) -> bool | None:
-        """The last value of a filter that is true or false; None if it was not given."""
-        found = [value in ("true", "1") for key, _, value in self.pairs if key == name]
-        return found[-1] if found else None
+    def __init__(self, words: list[str], known: list[str]) -> None:
+        found = select.read(words, known)
+        self.labels = found.get("label", [])
+        self.patterns = found.get("reference", [])
+        limits = found.get("until", [])
+        self.limits = [moments.nanoseconds(text, "--filter until") for text in limits]
+        self.dangling: bool | None = None
+        for value in found.get("dangling", []):
+            if value not in ("true", "false", "1", "0"):
+                raise Usage("--filter", f"dangling={value}", "not true or false")
+            self.dangling = value in ("true", "1")
 
     def fit(self, image: Image) -> bool:
-        """Whether the image is one of those that the filters mean (except `dangling`)."""
-        return all(
-            _fits(image, name, value) != no for name, no, value in self.pairs if name in _FITS
-        )
+        """Whether the image is one of those that are meant, apart from `dangling`."""
+        if any(_created(image) > limit for limit in self.limits):
+            return False
+        labels = image.config.config.labels
+        if not all(select.has_label(labels, label) for label in self.labels):
+            return False
+        return not self.patterns or any(name_matches(name, self.patterns) for name in image.names)
 
 
-def _fits(image: Image, name: str, value: str) -> bool:
-    if name == "until":
-        return seconds(image.created) < moment(value)
-    if name == "reference":
-        from mydocker.rootfs import reference
-
-        parsed = [reference.parse(text) for text in image.names]
-        return any(name_matches(one.repository, one.tag, value) for one in parsed)
-    key, equals, wanted = value.partition("=")
-    labels = image.config.config.labels
-    return key in labels and (not equals or labels[key] == wanted)
+def _created(image: Image) -> int:
+    """When, in nanoseconds since 1970: who made the image wrote it in a way of his own."""
+    try:
+        return moments.nanoseconds(image.created, "created")
+    except Usage:
+        return 0
 
 
-_FITS = ("until", "label", "reference")
-
-
-def name_matches(repository: str, tag: str, pattern: str) -> bool:
-    """A pattern of a name, with or without a tag; `*` stands for anything but a slash."""
+def name_matches(name: str, patterns: list[str]) -> bool:
+    """Whether a name is like one of the patterns, which may have no tag; `*` is all but a slash."""
     from fnmatch import fnmatchcase
 
-    def alike(name: str) -> bool:
-        parts, wanted = name.split("/"), pattern.split("/")
-        pairs = zip(parts, wanted, strict=False)
-        return len(parts) == len(wanted) and all(fnmatchcase(a, b) for a, b in pairs)
-
-    return alike(repository) or alike(f"{repository}:{tag}")
-
-
-def moment(text: str) -> float:
-    """`24h`, `1h30m`, `2026-01-31`, `2026-01-31T12:00:00Z` or seconds since 1970: that moment."""
-    from mydocker.rootfs.imagechanges import nanoseconds
-
-    try:
-        return time.time() - nanoseconds(text) / 1e9
-    except ValueError:
-        pass
-    if text.replace(".", "", 1).isdecimal():
-        return float(text)
-    found = seconds(text)
-    if not found:
-        why = "is no time, such as 24h, 2026-01-31T12:00:00Z or 1700000000"
-        raise Usage("--filter", f"until={text}", why)
-    return found
-
-
-def seconds(text: str) -> float:
-    """Seconds since 1970 of an RFC 3339 time, or of its day alone; 0 if it is none."""
-    import datetime
-
-    try:
-        found = datetime.datetime.fromisoformat(_microseconds(text))
-    except ValueError:
-        return 0.0
-    return (found if found.tzinfo else found.replace(tzinfo=datetime.UTC)).timestamp()
-
-
-def _microseconds(text: str) -> str:
-    """Nanoseconds cut to what Python reads: `.123456789Z` to `.123456Z`."""
-    whole, dot, rest = text.partition(".")
-    digits = rest[: len(rest) - len(rest.lstrip("0123456789"))]
-    return f"{whole}.{digits[:6].ljust(6, '0')}{rest[len(digits) :]}" if dot else text
+    repository = reference.parse(name).repository
+    for pattern in patterns:
+        for whole in (repository, name):
+            parts, wanted = whole.split("/"), pattern.split("/")
+            if len(parts) == len(wanted) and all(map(fnmatchcase, parts, wanted)):
+                return True
+    return False

@@ -158,7 +158,7 @@ def to_directory(store: Store, words: list[str], path: str, told: Progress = sil
 def _layout(path: str) -> list[Any]:
     """The descriptors of the layout that is there; none if there is nothing, or half of one."""
     try:
-        there = set(os.listdir(path))
+        there = {name for name in os.listdir(path) if not name.endswith(".tmp")}
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -321,14 +321,16 @@ class Directory:
 
     def stream(self, name: str, size: int, pieces: Iterator[bytes]) -> None:
         """A file that comes in pieces."""
-        temporary = f"{self.path}/.{os.path.basename(name)}.tmp"
+        path = f"{self.path}/{name}"
+        fd, temporary = _new_file(path)
         try:
-            with open(temporary, "wb", buffering=0) as file:
-                for piece in pieces:
-                    files.write_all(file.fileno(), piece)
-                os.fsync(file.fileno())
-            files.rename(temporary, f"{self.path}/{name}")
+            for piece in pieces:
+                files.write_all(fd, piece)
+            os.fsync(fd)
+            _give_name(fd, temporary, path)
         except OSError as error:
             raise KernelError.of(error, "save", self.path) from None
         finally:
-            files.unlink(temporary, missing_ok=True)
+            os.close(fd)
+            if temporary:
+                files.unlink(temporary, missing_ok=True)

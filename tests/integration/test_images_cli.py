@@ -219,3 +219,92 @@ def test_import_tag_rmi_and_run_at_once_do_not_disturb_each_other(
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(work, range(4)))
     assert len(ids(mydocker)) == 1
+
+
+# images --digests, --filter; history; prune
+
+
+def test_images_are_chosen_by_name_label_time_and_whether_they_have_a_name(
+    mydocker: Mydocker, archive: Path
+) -> None:
+    tar = str(archive)
+    mydocker.ok("import", "-c", "LABEL a=b", tar, "team/one:1", SOURCE_DATE_EPOCH="1000000000")
+    mydocker.ok("import", "-c", "LABEL a=c", tar, "team/two:2")
+    nameless = mydocker.ok("import", "-c", "LABEL x=y", tar).strip()
+
+    def found(*words: str) -> set[str]:
+        lines = mydocker.ok("images", *words).splitlines()[1:]
+        return {":".join(line.split()[:2]) for line in lines}
+
+    assert found("team/*") == {"team/one:1", "team/two:2"}
+    assert found("team/two:*") == {"team/two:2"}
+    assert found("-f", "reference=busybox") == {"busybox:latest"}
+    assert found("-f", "label=a=b") == {"team/one:1"}
+    assert found("-f", "label=a") == {"team/one:1", "team/two:2"}
+    assert found("-f", "until=2001-09-09T01:47:00Z") == {"team/one:1"}
+    assert mydocker.ok("images", "-q", "--no-trunc", "-f", "dangling=true").strip() == nameless
+    assert "<none>:<none>" not in found("-f", "dangling=false")
+    for wrong in ("nope=1", "dangling", "dangling=maybe", "until=soon", "reference!=x"):
+        mydocker.fails(125, "images", "-f", wrong)
+
+
+def test_history_tells_each_step_and_what_it_weighs(mydocker: Mydocker, archive: Path) -> None:
+    mydocker.ok("import", "-m", "the first", str(archive), "tiny", SOURCE_DATE_EPOCH="1000000000")
+    mydocker.ok("tag", "tiny", "busy")
+    mydocker.ok("run", "--name", "bird", "sh", "-c", "echo hello > /new")
+    mydocker.ok("commit", "-m", "the second", "bird", "committed")
+    lines = mydocker.ok("history", "--no-trunc", "-H=false", "committed").splitlines()
+    assert lines[0].split() == ["IMAGE", "CREATED", "CREATED", "BY", "SIZE", "COMMENT"]
+    first, second = (line.split() for line in lines[1:])
+    assert first[0] == ids(mydocker)[0]
+    assert (second[0], first[-2:], first[-3]) == ("<missing>", ["the", "second"], "6")
+    (only,) = mydocker.ok("history", "tiny").splitlines()[1:]
+    assert "2001" not in only
+    assert "6B" in only
+    assert mydocker.ok("history", "-q", "tiny").strip() in ids(mydocker)[-1]
+    assert "no such image" in mydocker.fails(125, "history", "nope")
+
+
+def test_inspect_says_what_images_share(mydocker: Mydocker, archive: Path) -> None:
+    mydocker.ok("import", str(archive), "one")
+    (told,) = json.loads(mydocker.ok("image", "inspect", "one"))
+    assert (told["Size"], told["SharedSize"], told["RepoTags"]) == (6, 0, ["one:latest"])
+    mydocker.ok("import", "-c", "ENV A=b", str(archive), "two")
+    (told,) = json.loads(mydocker.ok("image", "inspect", "one"))
+    assert (told["Size"], told["SharedSize"]) == (6, 6)
+
+
+def test_prune_removes_what_has_no_name_and_with_a_what_nobody_uses(
+    mydocker: Mydocker, archive: Path
+) -> None:
+    tar = str(archive)
+    mydocker.ok("import", tar, "old", SOURCE_DATE_EPOCH="1000000000")
+    mydocker.ok("import", "-c", "LABEL keep=yes", tar, "kept")
+    mydocker.ok("tag", "kept", "again")
+    nameless = mydocker.ok("import", "-c", "ENV A=b", tar).strip()
+    mydocker.ok("run", "--name", "bird", "true")
+    said = mydocker.ok("image", "prune", "-f")
+    assert f"deleted: {nameless}" in said
+    assert "Total reclaimed space: 0B" in said  # the layer is still that of the others
+    assert len(ids(mydocker)) == 3
+    assert "deleted" not in mydocker.ok("image", "prune", "-f", "--filter", "dangling=true")
+    said = mydocker.ok("image", "prune", "-a", "-f", "--filter", "label!=keep")
+    assert "untagged: old:latest" in said
+    assert [row[0] for row in rows(mydocker)].count("old") == 0
+    said = mydocker.ok("image", "prune", "-a", "-f", "--filter", "until=2000-01-01")
+    assert said == "Total reclaimed space: 0B\n"
+    said = mydocker.ok("image", "prune", "-a", "-f")
+    assert {"untagged: kept:latest", "untagged: again:latest"} <= {*said.splitlines()}
+    assert "Total reclaimed space: 6B" in said
+    assert [row[0] for row in rows(mydocker)] == ["busybox"]  # bird is made of it
+    mydocker.ok("rm", "bird")
+    assert "untagged: busybox:latest" in mydocker.ok("image", "prune", "-a", "-f")
+
+
+def test_prune_asks_first(mydocker: Mydocker, archive: Path) -> None:
+    mydocker.ok("import", str(archive))
+    done = mydocker.run("image", "prune", input="n\n")
+    assert done.returncode == 1
+    assert len(ids(mydocker)) == 2
+    assert "deleted: sha256:" in mydocker.run("image", "prune", input="y\n").stdout
+    assert len(ids(mydocker)) == 1

@@ -211,3 +211,57 @@ def test_a_wrong_change_is_named_and_none_is_made(change: str) -> None:
         apply(config, ["VOLUME /v", "USER me", change])
     assert caught.value.obj == change
     assert config == RunConfig(volumes={"/kept": {}})
+
+
+@pytest.mark.parametrize(
+    ("change", "check"),
+    [
+        ("HEALTHCHECK NONE", {"Test": ["NONE"]}),
+        ("HEALTHCHECK CMD wget -q localhost", {"Test": ["CMD-SHELL", "wget -q localhost"]}),
+        ('HEALTHCHECK CMD ["a", "b c"]', {"Test": ["CMD", "a", "b c"]}),
+        (
+            "healthcheck --interval=1m30s --timeout=500ms --retries=3 --start-period=1.5h CMD x",
+            {
+                "Test": ["CMD-SHELL", "x"],
+                "Interval": 90 * 10**9,
+                "Timeout": 5 * 10**8,
+                "Retries": 3,
+                "StartPeriod": 5400 * 10**9,
+            },
+        ),
+    ],
+)
+def test_a_health_check_is_written_as_docker_writes_it(change: str, check: dict[str, Any]) -> None:
+    config = RunConfig()
+    apply(config, [change])
+    assert config.to_json() == {"Healthcheck": check}
+    assert RunConfig.from_json(config.to_json()) == config
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "HEALTHCHECK",
+        "HEALTHCHECK CMD",
+        "HEALTHCHECK NONE x",
+        "HEALTHCHECK wget",
+        "HEALTHCHECK --interval=5 CMD x",
+        "HEALTHCHECK --interval= CMD x",
+        "HEALTHCHECK --interval=1..2s CMD x",
+        "HEALTHCHECK --retries=x CMD x",
+        "HEALTHCHECK --nope=1s CMD x",
+        'HEALTHCHECK CMD ["a"',
+        "ONBUILD",
+        "ONBUILD FROM x",
+        "ONBUILD ONBUILD RUN x",
+    ],
+)
+def test_a_wrong_health_check_or_trigger_is_named(change: str) -> None:
+    with pytest.raises(Usage, match=change.split()[0]):
+        apply(RunConfig(), [change])
+
+
+def test_triggers_are_kept_for_whoever_builds_on_the_image() -> None:
+    config = RunConfig()
+    apply(config, ["ONBUILD RUN make", "ONBUILD COPY . /src"])
+    assert config.to_json() == {"OnBuild": ["RUN make", "COPY . /src"]}
