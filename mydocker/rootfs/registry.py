@@ -34,6 +34,8 @@ _ACCEPT = ", ".join((oci.INDEX, oci.DOCKER_LIST, oci.MANIFEST, oci.DOCKER_MANIFE
 _CONNECT, _READ = 10.0, 60.0  # seconds
 _TRIES = 5
 _REDIRECTS = 6
+_NOT_TLS = (urllib3.exceptions.SSLError, urllib3.exceptions.ProtocolError)
+"""What comes of speaking TLS to somebody who does not."""
 _LOGIN = "docker login, or podman login --authfile ~/.docker/config.json"
 
 
@@ -47,6 +49,7 @@ class Registry:
         self.stopped = threading.Event()
         self._settings = settings
         self._scheme = "https"
+        self._answered = False
         self._authorization = ""
         self._lock = threading.Lock()
         self._asking = threading.Lock()  # one thread at a time fetches a token
@@ -142,10 +145,12 @@ class Registry:
 
     def _first(self, path: str, headers: dict[str, str]) -> Any:
         """The request to the registry itself; by http if it may and cannot do otherwise."""
-        if self._scheme == "https" and self.plain:
+        if self._scheme == "https" and self.plain and not self._answered:
             try:
-                return self._send(f"https://{self.host}{path}", headers, raw=True)
-            except (urllib3.exceptions.SSLError, urllib3.exceptions.ProtocolError):
+                response = self._send(f"https://{self.host}{path}", headers, raw=True)
+                self._answered = True
+                return response
+            except _NOT_TLS:
                 self._scheme = "http"
         return self._send(f"{self._scheme}://{self.host}{path}", headers)
 
@@ -170,7 +175,7 @@ class Registry:
         try:
             return step(method, (url.partition("?")[0],), send)  # a query may hold a secret
         except urllib3.exceptions.HTTPError as error:
-            if raw and not isinstance(error, urllib3.exceptions.NewConnectionError):
+            if raw and isinstance(error, _NOT_TLS):
                 raise
             raise self._failed(error, urlsplit(url).netloc) from None
 
