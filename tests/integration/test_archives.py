@@ -384,7 +384,7 @@ def hostile(files: Files) -> dict[str, tuple[str, bytes]]:
             f"{path}: has the digest sha256:",
             replaced(path, layer[:600] + b"X" + layer[601:]),
         ),
-        "a layer cut short": (f"{path}: tar: the archive: ends", replaced(path, layer[:-1000])),
+        "a layer cut short": (f"{path}: has ", replaced(path, layer[:-1000])),
         "a layer with more": ("longer than its", replaced(path, layer + b"\0")),
         "another configuration": ("has the digest", replaced(config, files[config][:-1] + b" ")),
         "a configuration cut short": ("bytes, not", replaced(config, files[config][:-1])),
