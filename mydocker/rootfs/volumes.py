@@ -100,6 +100,10 @@ def make_sources(mounts: list[Mount]) -> None:
     for mount in mounts:
         if mount.type == "bind" and not os.path.exists(mount.source):
             files.makedirs(mount.source, 0o755)
+        if any(word in PROPAGATION[2:] for word in mount.options):
+            from mydocker.rootfs import propagation
+
+            propagation.check(mount)
 
 
 def in_order(mounts: list[Mount]) -> list[Mount]:
