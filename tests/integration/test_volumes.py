@@ -214,11 +214,13 @@ def test_the_hosts_files_outlive_the_container(
     end: Callable[[Mydocker], None], mydocker: Mydocker, volume: Path
 ) -> None:
     flags = ("-d", "--name", "bird", "-v", f"{volume}:/v", "-v", f"{volume}/data:/d", "-w", "/v")
-    mydocker.ok("run", *flags, "top")
+    mydocker.ok("run", *flags, "-v", "data:/named", "sh", "-c", "echo kept > /named/x; exec top")
+    wait_until((data(mydocker) / "x").exists)
     end(mydocker)
     assert intact(volume)
-    mydocker.run("rm", "bird")
+    mydocker.run("rm", "-v", "bird")
     assert intact(volume)
+    assert (data(mydocker) / "x").read_text() == "kept\n"
     assert not list(mydocker.root.glob("containers/*"))
 
 
@@ -485,6 +487,18 @@ def test_volumes_are_made_listed_shown_and_removed(mydocker: Mydocker) -> None:
     assert mydocker.ok("volume", "rm", "-f", "one") == "one\n"
     assert "two or more of" in mydocker.run("volume", "create", "a/b").stderr
     assert "did you mean create" in mydocker.run("volume", "creat").stderr
+
+
+def test_a_template_shows_what_is_asked_for(mydocker: Mydocker) -> None:
+    mydocker.ok("volume", "create", "--label", "a=b", "one")
+    ls = ("volume", "ls", "--format")
+    assert mydocker.ok(*ls, "{{.Name}} {{.Driver}} {{.Labels}}") == "one local a=b\n"
+    assert mydocker.ok(*ls, 'table {{.Name}}\t{{.Label "a"}}').split()[-2:] == ["one", "b"]
+    assert json.loads(mydocker.ok(*ls, "json"))["Name"] == "one"
+    path = str(data(mydocker, "one"))
+    for words in (("volume", "inspect"), ("inspect",), ("inspect", "--type", "volume")):
+        assert mydocker.ok(*words, "-f", "{{.Mountpoint}}", "one") == f"{path}\n"
+    assert "Nope" in mydocker.fails(125, *ls, "{{.Nope}}")
 
 
 def test_a_volume_in_use_stays(mydocker: Mydocker) -> None:
