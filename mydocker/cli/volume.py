@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import sys
 
-from mydocker.cli import Globals, table
+from mydocker.cli import Globals, ask, table
 from mydocker.cli.each import for_each
 from mydocker.cli.flags import Command, Flag, Group
 from mydocker.errors import Conflict, NotFound, Usage
@@ -131,12 +130,8 @@ def prune(values: dict[str, Any], _words: list[str]) -> int:
     containers = Containers(Globals.root)
     whole = values["all"] or any(t in ("all=1", "all=true") for t in values["filter"])
     what = "all volumes" if whole else "all anonymous volumes"
-    if not values["force"]:
-        print(f"WARNING! This will remove {what} not used by at least one container.")
-        print("Are you sure you want to continue? [y/N] ", end="", flush=True)
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-            print()
-            return 1
+    if not values["force"] and not ask.sure(f"This will remove {what} that no container uses."):
+        return 1
     everything(containers)
     removed, size = [], 0
     for volume in store().all():

@@ -111,6 +111,23 @@ def test_a_missing_layer_is_named(where: str, mydocker: Mydocker) -> None:
     mydocker.ok("run", "--rm", "busybox", "true")
 
 
+def test_an_altered_layer_is_named(mydocker: Mydocker) -> None:
+    (layer,) = mydocker.root.glob("images/layers/*")
+    etc = layer / "diff/etc"
+    before = etc.stat()
+    shutil.copy2(etc / "passwd", etc / "new")  # other tests have the file under other names
+    (etc / "new").rename(etc / "passwd")
+    os.utime(etc, ns=(before.st_atime_ns, before.st_mtime_ns))
+    mydocker.ok("system", "check", "--verify")
+    found = (etc / "passwd").stat()
+    with (etc / "passwd").open("r+") as file:
+        file.write("ROOT")
+    os.utime(etc / "passwd", ns=(found.st_atime_ns, found.st_mtime_ns))
+    done = mydocker.run("system", "check", "--verify")
+    assert done.returncode == 1
+    assert done.stdout == f"image: layer: {layer}: the content of a file was altered\n"
+
+
 def deep(path: Path, depth: int) -> None:
     """Directories in each other, each with a file, deeper than a path can say."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)

@@ -486,7 +486,7 @@ def test_volumes_are_made_listed_shown_and_removed(mydocker: Mydocker) -> None:
     assert "no such volume" in mydocker.fails(1, "volume", "rm", "one")
     assert mydocker.ok("volume", "rm", "-f", "one") == "one\n"
     assert "two or more of" in mydocker.run("volume", "create", "a/b").stderr
-    assert "did you mean create" in mydocker.run("volume", "creat").stderr
+    assert "no such subcommand" in mydocker.run("volume", "creat").stderr
 
 
 def test_a_template_shows_what_is_asked_for(mydocker: Mydocker) -> None:
