@@ -30,6 +30,8 @@ def parse_volume(text: str) -> Mount:
     target, _, options = rest.partition(":")
     if not separator:
         source, target = "", text
+        if not text.startswith("/"):
+            raise Usage("volume", text, "not SOURCE:TARGET[:ro], nor a TARGET alone")
     elif not source:
         raise Usage("volume", text, "the source is empty")
     words = options.split(",") if options else []
