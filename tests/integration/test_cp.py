@@ -492,6 +492,27 @@ def test_the_hosts_mounts_stay_as_they_are_meanwhile(mydocker: Mydocker, source:
     mydocker.ok("rm", "-v", "bird")
 
 
+def test_a_start_waits_for_a_copy_and_a_copy_for_a_start(mydocker: Mydocker, source: Path) -> None:
+    """Two mounts of one upper directory would undo each other's work."""
+    mydocker.ok("create", "--name", "bird", "sh", "-c", "cat /new/f; exec top")
+    writer = mydocker.start("cp", "-", "bird:/", stdin=subprocess.PIPE)
+    assert writer.stdin is not None
+    wait_until(lambda: "mnt:[" in " ".join(_open_files(writer.pid)))  # it is inside
+    starting = mydocker.start("start", "bird")
+    with pytest.raises(subprocess.TimeoutExpired):
+        starting.wait(timeout=0.5)
+    writer.communicate(archive((member("new/f"), b"first")).decode(), timeout=60)
+    assert (writer.returncode, starting.wait(timeout=60)) == (0, 0)
+    wait_until(lambda: mydocker.ok("logs", "bird").startswith("first"))
+    for _ in range(3):
+        mydocker.ok("rm", "-f", "bird")
+        mydocker.ok("create", "--name", "bird", "top")
+        starting = mydocker.start("start", "bird")
+        mydocker.ok("cp", str(source), "bird:/copied")
+        assert starting.wait(timeout=60) == 0
+        assert "copied/f" in names(mydocker, "/copied")
+
+
 def _open_files(pid: int) -> list[str]:
     found = []
     for path in Path(f"/proc/{pid}/fd").glob("*"):
