@@ -7,6 +7,7 @@ import os
 from mydocker.cli import Globals, ask, printable, report, table
 from mydocker.cli.container import tell
 from mydocker.cli.flags import Command, Flag, Group
+from mydocker.errors import Error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,14 +23,32 @@ def check(values: dict[str, Any], _: list[str]) -> int:
     found = leftovers.find(Globals.root, Globals.cgroup_parent)
     for leftover in found:
         print(f"{leftover.kind}: {printable(leftover.name)}")
-    if not found:
+    altered = damaged() if values["verify"] else []
+    for error in altered:
+        print(f"image: {printable(str(error))}")
+    if not found and not altered:
         print("clean: nothing of mydocker's is left over")
     if not values["repair"]:
-        return 1 if found else 0
+        return 1 if found or altered else 0
     failed = leftovers.repair(Globals.root, Globals.cgroup_parent, found)
     for error in failed:
         report(error)
-    return 1 if failed else 0
+    return 1 if failed or altered else 0
+
+
+def damaged() -> list[Error]:
+    """What is not as it was of each image's layers: every byte and attribute is looked at."""
+    from mydocker.rootfs.store import Store
+
+    store = Store(Globals.root)
+    errors = []
+    for image in store.images():
+        try:
+            if not image.broken:  # or it has been told already
+                store.verify(image)
+        except Error as error:
+            errors.append(error)
+    return errors
 
 
 DISK = {
@@ -136,9 +155,12 @@ COMMAND = Group(
     {
         "check": Command(
             check,
-            "[--repair]",
+            "[OPTIONS]",
             "Look for what crashes left on the host.",
-            [Flag("--repair", "bool", "remove what was found")],
+            [
+                Flag("--repair", "bool", "remove what was found"),
+                Flag("--verify", "bool", "also look whether a layer was altered: reads all of it"),
+            ],
             most=0,
         ),
         "df": Command(disk, "[OPTIONS]", "Show what takes room on the disk.", [FORMAT], most=0),

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import sys
 
-from mydocker.cli import Globals, table
+from mydocker.cli import Globals, ask, table
 from mydocker.cli.each import for_each
 from mydocker.cli.flags import Command, Flag, Group
 from mydocker.errors import Conflict, NotFound, Usage
@@ -50,14 +49,29 @@ def ls(values: dict[str, Any], _words: list[str]) -> None:
         from mydocker.cli.format import Format
         from mydocker.cli.template import Record
 
-        wanted = Format(values["format"], {"Driver": "DRIVER", "Name": "VOLUME NAME"})
-        wanted.show(Record(describe(volume)) for volume in chosen)
+        heads = {"Driver": "DRIVER", "Name": "VOLUME NAME", "Labels": "LABELS"}
+        heads |= {"Mountpoint": "MOUNTPOINT", "Scope": "SCOPE"}
+        wanted = Format(values["format"], heads, Label=lambda name: name)
+        wanted.show(
+            Record(
+                {name: _text(value) for name, value in describe(volume).items()},
+                Label=lambda name, volume=volume: volume.labels.get(name, ""),
+            )
+            for volume in chosen
+        )
         return
     if values["quiet"]:
         for volume in chosen:
             print(volume.name)
         return
     table.show(["DRIVER", "VOLUME NAME"], [["local", volume.name] for volume in chosen])
+
+
+def _text(value: Any) -> str:
+    """A field as a list shows it: labels are one text, as in Docker."""
+    if isinstance(value, dict):
+        return ",".join(f"{name}={text}" for name, text in value.items())
+    return str(value)
 
 
 def fits(volume: Volume, filters: list[str]) -> bool:
@@ -131,12 +145,8 @@ def prune(values: dict[str, Any], _words: list[str]) -> int:
     containers = Containers(Globals.root)
     whole = values["all"] or any(t in ("all=1", "all=true") for t in values["filter"])
     what = "all volumes" if whole else "all anonymous volumes"
-    if not values["force"]:
-        print(f"WARNING! This will remove {what} not used by at least one container.")
-        print("Are you sure you want to continue? [y/N] ", end="", flush=True)
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-            print()
-            return 1
+    if not values["force"] and not ask.sure(f"This will remove {what} that no container uses."):
+        return 1
     everything(containers)
     removed, size = [], 0
     for volume in store().all():
@@ -191,7 +201,7 @@ COMMANDS = {
         ls,
         "[OPTIONS]",
         "List volumes.",
-        [Flag("-q --quiet", "bool", "only the names"), _FORMAT, _FILTER],
+        [Flag("-q --quiet", "bool", "only the names"), _FORMAT.without({"-f"}), _FILTER],
         most=0,
     ),
     "prune": Command(

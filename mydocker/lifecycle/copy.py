@@ -143,8 +143,8 @@ def become_first(ids: tuple[int, int]) -> None:
     """
     if ids != (0, 0):
         _, permitted, _ = syscalls.capget()
-        os.setegid(ids[1])
-        os.seteuid(ids[0])
+        syscalls.setresgid(-1, ids[1], -1)
+        syscalls.setresuid(-1, ids[0], -1)
         syscalls.capset(permitted, permitted, 0)
 
 

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from mydocker.spec import Spec
 
 
+PATIENCE = 10.0
+"""Seconds to wait for a container that is being started, also between two lives."""
+
+
 class Inside:
     """`with Inside(containers, container) as root:` a descriptor of the container's root.
 
@@ -54,15 +58,10 @@ class Inside:
             raise
 
     def _enter(self) -> int:
-        lock = self.container.lock()
-        lock.__enter__()
-        self._undo.push(lock.__exit__)
         container = self._settled()
         if container.alive():
             self.running = True
-            self._undo.unwind()  # it may end, or be removed, as it likes
-            pid = container.pid
-            root, namespace = open_elsewhere(lambda: join(pid, self.bare))
+            root, namespace = open_elsewhere(lambda: join(container.pid, self.bare))
             if not container.alive():  # then the pid may have been another's
                 os.close(root)
                 os.close(namespace)
@@ -77,14 +76,24 @@ class Inside:
         return root
 
     def _settled(self) -> Container:
-        """The container as it is, when nobody is starting it just now."""
-        deadline = time.monotonic() + 10
+        """The container as it is: running, or locked and with nobody who is about to start it.
+
+        The lock keeps others from that; it is not held while we wait, since who starts it needs it.
+        """
+        deadline = time.monotonic() + PATIENCE
         while True:
+            lock = self.container.lock()
+            lock.__enter__()
+            self._undo.push(lock.__exit__)
             container = self.containers.load(self.container.id)
-            if container.alive() or not container.monitored() or container.status == "exited":
+            starting = container.monitored() and container.status != "exited"
+            if not container.alive() and not starting:
+                return container
+            self._undo.unwind()
+            if container.alive():  # it may end, or be removed, as it likes
                 return container
             if time.monotonic() > deadline:
-                raise Conflict("container", container.name, "is being started")
+                raise Conflict("container", container.name, f"is {container.status}, and stays so")
             time.sleep(0.01)
 
     def __exit__(

@@ -14,7 +14,6 @@ from mydocker.lifecycle import defaults
 from mydocker.lifecycle.container import Container
 from mydocker.lifecycle.containers import Containers
 from mydocker.linux import files
-from mydocker.rootfs import layer, place
 from mydocker.rootfs.volumes import in_order
 from mydocker.rootfs.volumestore import VolumeStore
 from mydocker.spec import Mount
@@ -108,9 +107,11 @@ def fill(
     containers: Containers, store: VolumeStore, name: str, layers: list[str], destination: str
 ) -> None:
     """Fill an empty volume with what the image has at `destination`, if that is a directory."""
-    from mydocker.lifecycle.inside import ImageRoot
 
     def copy(directory: int) -> bool:
+        from mydocker.lifecycle.inside import ImageRoot
+        from mydocker.rootfs import layer, place
+
         with ImageRoot(layers, f"{containers.root}/volumes") as root:
             try:
                 source = files.open_in_root(root, destination, os.O_RDONLY | os.O_DIRECTORY)

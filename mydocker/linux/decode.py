@@ -191,6 +191,7 @@ DECODERS: dict[str, Callable[..., str]] = {
         f"{descriptor(fd)}, {path(name)}, {flag_words(flags, TREE_FLAGS)}"
     ),
     "pidfd_send_signal": lambda pid, number: f"{pid}, {_signal(number)}",
+    "place": lambda name, fd: f"{quote(name)}, {descriptor(fd)}",
     "prctl": _prctl,
     "renameat2": lambda source, target, flags: (
         f"{quote(source)}, {quote(target)}, {flag_words(flags, table('RENAME_'))}"

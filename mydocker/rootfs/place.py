@@ -17,6 +17,7 @@ import stat
 
 from mydocker.errors import Error, KernelError
 from mydocker.linux import files, syscalls
+from mydocker.linux.trace import step
 from mydocker.rootfs import tar
 from mydocker.rootfs.layer import lstat
 from mydocker.rootfs.tar import Member, printable
@@ -66,6 +67,10 @@ class Placer:
 
         A file that could not be written whole is not there afterwards.
         """
+        target = os.fsdecode(b"/".join(self.prefix)) or "."
+        step("place", (target, self.base), lambda *_: self._take(more))
+
+    def _take(self, more: Callable[[], bytes]) -> None:
         name = b""
         try:
             reader = tar.Reader(more)

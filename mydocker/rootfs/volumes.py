@@ -30,6 +30,8 @@ def parse_volume(text: str) -> Mount:
     target, _, options = rest.partition(":")
     if not separator:
         source, target = "", text
+        if not text.startswith("/"):
+            raise Usage("volume", text, "not SOURCE:TARGET[:ro], nor a TARGET alone")
     elif not source:
         raise Usage("volume", text, "the source is empty")
     words = options.split(",") if options else []
@@ -100,6 +102,10 @@ def make_sources(mounts: list[Mount]) -> None:
     for mount in mounts:
         if mount.type == "bind" and not os.path.exists(mount.source):
             files.makedirs(mount.source, 0o755)
+        if any(word in PROPAGATION[2:] for word in mount.options):
+            from mydocker.rootfs import propagation
+
+            propagation.check(mount)
 
 
 def in_order(mounts: list[Mount]) -> list[Mount]:

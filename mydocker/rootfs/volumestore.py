@@ -199,13 +199,13 @@ class VolumeStore:
         full, data = f"{directory}/fill", f"{directory}/_data"
         if not os.path.isdir(full):
             return
+        found = os.stat(full)  # before its time changes
         for entry in _listing(full):
             try:
                 syscalls.renameat2(f"{full}/{entry}", f"{data}/{entry}", syscalls.RENAME_NOREPLACE)
             except KernelError as error:
                 if error.errno != 17:  # EEXIST: a container was faster, and its file stays
                     raise
-        found = os.stat(full)
         files.chown(data, found.st_uid, found.st_gid)
         os.chmod(data, found.st_mode & 0o7777)
         os.utime(data, ns=(found.st_atime_ns, found.st_mtime_ns))

@@ -46,8 +46,8 @@ WRONG: dict[str, list[tuple[str, str]]] = {
         ("-1", "-1"),
     ],
     "--volume": [
-        ("/x", "/x"),
-        ("relative:/x", "relative:/x"),
+        ("x", "x: not SOURCE:TARGET"),
+        ("re/lative:/x", "re/lative:/x"),
         ("/tmp:relative", "/tmp:relative"),
         ("/tmp:/y:zz", "zz"),
         ("/tmp:/y:ro,rw", "ro,rw"),
@@ -56,6 +56,7 @@ WRONG: dict[str, list[tuple[str, str]]] = {
         ("/etc/passwd/x:/y", "/etc/passwd"),
         ("", "SOURCE:TARGET"),
     ],
+    "--volumes-from": [("nope", "nope"), ("nope:zz", "zz")],
     "--mount": [
         ("x", "x"),
         ("type=cake,target=/x", "cake"),

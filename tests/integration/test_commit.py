@@ -8,12 +8,14 @@ import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mydocker import cgroups
 from mydocker.lifecycle.container import Container
 from mydocker.lifecycle.containers import Containers
+from mydocker.rootfs.store import Store
 from tests.conftest import LAUNCHER, Mydocker, wait_until
 
 
@@ -290,3 +292,100 @@ def test_a_running_commit_can_go_to_a_pipe_that_closes(mydocker: Mydocker) -> No
         ["sh", "-c", shell], env=os.environ | mydocker.environment, capture_output=True, check=False
     )
     assert done.stderr == b""
+
+
+# What the image says, and what is read
+
+
+def configuration(mydocker: Mydocker, image: str = "changed") -> dict[str, Any]:
+    """The configuration of an image, in OCI's words."""
+    config = Store(str(mydocker.root)).get(image).config.to_json()["config"]
+    assert isinstance(config, dict)
+    return config
+
+
+def test_the_image_is_run_as_the_container_was(mydocker: Mydocker) -> None:
+    flags = ("-e", "A=b", "-w", "/tmp", "-u", "daemon", "--label", "x=y", "--stop-signal", "INT")
+    mydocker.ok("run", "--name", "bird", *flags, "sh", "-c", "exit 0")
+    mydocker.ok("commit", "-a", "me", "-m", "a change", "bird", "changed")
+    assert configuration(mydocker) == {
+        "Cmd": ["sh", "-c", "exit 0"],
+        "Env": ["A=b"],
+        "Labels": {"x": "y"},
+        "StopSignal": "SIGINT",
+        "User": "daemon",
+        "WorkingDir": "/tmp",
+    }
+    document = Store(str(mydocker.root)).get("changed").config.to_json()
+    assert (document["author"], document["history"][-1]["comment"]) == ("me", "a change")
+    # What an image says of an entrypoint is kept apart from the words after it.
+    mydocker.ok("commit", "-c", 'ENTRYPOINT ["echo", "hello"]', "-c", "CMD you", "bird", "entry")
+    mydocker.ok("rm", "bird")
+    mydocker.ok("run", "--name", "bird", "-t", "--image", "entry", "world")
+    mydocker.ok("commit", "bird", "again")
+    found = configuration(mydocker, "again")
+    assert (found["Entrypoint"], found["Cmd"], found["Env"]) == (
+        ["echo", "hello"],
+        ["world"],
+        ["A=b"],
+    )
+
+
+def test_every_change_is_made(mydocker: Mydocker) -> None:
+    change(mydocker, "true")
+    changes = [
+        'CMD ["c", "d"]',
+        'ENTRYPOINT ["e"]',
+        "ENV A=1 B=2",
+        "WORKDIR /w",
+        "USER 7:8",
+        "EXPOSE 80 53/udp",
+        "VOLUME /v",
+        "LABEL l=m",
+    ]
+    flags = [word for text in changes for word in ("-c", text)]
+    mydocker.ok("commit", *flags, "bird", "changed")
+    assert configuration(mydocker) == {
+        "Cmd": ["c", "d"],
+        "Entrypoint": ["e"],
+        "Env": ["A=1", "B=2"],
+        "ExposedPorts": {"80/tcp": {}, "53/udp": {}},
+        "Labels": {"l": "m"},
+        "User": "7:8",
+        "Volumes": {"/v": {}},
+        "WorkingDir": "/w",
+    }
+
+
+def test_without_a_pause_it_runs_on_meanwhile(mydocker: Mydocker) -> None:
+    mydocker.ok("run", "-d", "--name", "bird", "sh", "-c", "echo x > /x; exec top")
+    wait_until(lambda: list(mydocker.root.glob("containers/*/upper/x")))
+    for flag, word in (("--pause=false", False), ("--pause", True)):
+        told = mydocker.run("--explain", "commit", flag, "bird", "changed").stderr
+        frozen = [line for line in told.splitlines() if "freeze" in line or "FROZEN" in line]
+        assert bool(frozen) == word
+    assert shown(mydocker, "cat /x") == "x\n"
+
+
+def test_a_small_change_of_a_big_image_does_not_read_the_image(
+    mydocker: Mydocker, tmp_path: Path
+) -> None:
+    """Counted in bytes: all that mydocker reads, its own modules included."""
+    with (tmp_path / "big").open("wb") as file:
+        file.truncate(1 << 30)
+    words = ["tar", "--sparse", "-C", str(tmp_path), "-cf", str(tmp_path / "big.tar"), "big"]
+    subprocess.run(words, check=True)
+    store = Store(str(mydocker.root))
+    tar = (tmp_path / "big.tar").open("rb")
+    with tar:
+        store.add(store.get("busybox"), lambda: tar.read(1 << 16), "big")
+    mydocker.ok("run", "--name", "bird", "big", "sh", "-c", "stat -c %s /big; echo > /small")
+    words = [str(LAUNCHER), "commit", "bird", "changed"]
+    process = subprocess.Popen(words, env=mydocker.environment, stdout=subprocess.DEVNULL)
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    counted = dict(
+        line.split(": ") for line in Path(f"/proc/{process.pid}/io").read_text().splitlines()
+    )
+    assert process.wait() == 0
+    assert 100_000 < int(counted["rchar"]) < 20_000_000
+    assert layer(mydocker) == ["small"]
