@@ -163,7 +163,7 @@ def restart(
 
 def wait_for_start(containers: Containers, container: Container) -> None:
     """Wait until its monitor has started it again; Error with the reason if it could not."""
-    deadline = time.monotonic() + PATIENCE
+    deadline, over = time.monotonic() + PATIENCE, False
     while True:
         try:
             now = containers.load(container.id)
@@ -171,6 +171,7 @@ def wait_for_start(containers: Containers, container: Container) -> None:
             raise Error("restart", container.name, "was removed meanwhile") from None
         if now.started_at != container.started_at:
             return
-        if now.status == "exited" or time.monotonic() > deadline or not now.monitored():
+        if now.status == "exited" or over or time.monotonic() > deadline:
             raise Error("restart", container.name, now.error or "was stopped meanwhile")
+        over = not now.monitored()  # what it wrote last is read once more
         time.sleep(0.005)
