@@ -89,8 +89,8 @@ docs: .venv/docs ## Build the course's site into build/site
 
 docs-zensical: $(PYTHON) ## Try Material's successor on the same pages; it may fail (ADR 0027)
 	-$(PYTHON) -m venv build/zensical && build/zensical/bin/pip install --quiet zensical
-	sed 's|^docs_dir: .*|docs_dir: ../docs|; s|^site_dir: .*|site_dir: site-zensical|' mkdocs.yml > build/zensical.yml
-	-build/zensical/bin/zensical build --clean --config-file build/zensical.yml
+	sed 's|^site_dir: .*|site_dir: build/site-zensical|' mkdocs.yml > .zensical.yml
+	-build/zensical/bin/zensical build --clean --config-file .zensical.yml; rm -f .zensical.yml
 
 docs-serve: .venv/docs ## Serve the site at http://127.0.0.1:8000 and build it again on every change
 	$(MKDOCS) serve

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.docs import blocks, source, twins
+from lab.docs import blocks, exercise, source, twins
 
 PAGES = [blocks.Page(path) for path in blocks.pages()]
 OURS = [page for page in PAGES if not blocks.is_english_only(page.path)]
@@ -91,3 +91,25 @@ def test_the_tests_that_the_pages_name_are_there() -> None:
     named = {word for p in PAGES for line in p.lines for word in re.findall(r"`(test_\w+)`", line)}
     assert named
     assert not [word for word in sorted(named) if f"def {word}(" not in tests]
+
+
+def numbers(page: blocks.Page) -> list[str]:
+    return [block.text.strip() for block in page.blocks if block.lang == "exercise"]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_every_step_of_a_chapter_that_has_pages_is_on_one_of_them(language: str) -> None:
+    shown = [n for p in OURS if blocks.is_chinese(p.path) == (language == "zh") for n in numbers(p)]
+    assert len(shown) == len(set(shown)), "a step is shown twice"
+    for chapter in sorted({number.partition(".")[0] for number in shown}):
+        steps = exercise.steps(chapter)
+        here = {number for number in shown if number.partition(".")[0] == chapter}
+        assert not steps or here == set(steps), f"chapter {chapter}"
+
+
+@pytest.mark.parametrize("page", [p for p in OURS if numbers(p)], ids=name)
+def test_an_exercise_stands_under_its_own_number(page: blocks.Page) -> None:
+    for block in page.blocks:
+        if block.lang == "exercise":
+            above = [s for s in page.sections if s.level == 2 and s.line < block.line][-1]
+            assert re.search(rf"\b{re.escape(block.text.strip())}\b", above.title), above.title
