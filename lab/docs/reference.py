@@ -90,18 +90,22 @@ DOCKER = {
 """Docker's commands, those for containers on one machine (docker --help, 27)."""
 
 DOCKER_RUN = """--add-host --attach --blkio-weight --blkio-weight-device --cap-add --cap-drop
-    --cgroup-parent --cgroupns --cidfile --cpu-period --cpu-quota --cpu-rt-period --cpu-rt-runtime
-    --cpu-shares --cpus --cpuset-cpus --cpuset-mems --detach --detach-keys --device
-    --device-cgroup-rule --device-read-bps --device-read-iops --device-write-bps --device-write-iops
-    --dns --dns-option --dns-search --domainname --entrypoint --env --env-file --expose --gpus
-    --group-add --health-cmd --health-interval --health-retries --health-start-period --health-timeout --hostname --init
-    --interactive --ip --ip6 --ipc --isolation --kernel-memory --label --label-file --link
-    --link-local-ip --log-driver --log-opt --mac-address --memory --memory-reservation
-    --memory-swap --memory-swappiness --mount --name --network --network-alias --no-healthcheck
-    --oom-kill-disable --oom-score-adj --pid --pids-limit --platform --privileged --publish
-    --publish-all --pull --quiet --read-only --restart --rm --runtime --security-opt --shm-size
-    --sig-proxy --stop-signal --stop-timeout --storage-opt --sysctl --tmpfs --tty --ulimit --user
-    --userns --uts --volume --volume-driver --volumes-from --workdir"""
+    --cgroup-parent --cgroupns --cidfile --cpu-period --cpu-quota
+    --cpu-rt-period --cpu-rt-runtime --cpu-shares --cpus --cpuset-cpus
+    --cpuset-mems --detach --detach-keys --device --device-cgroup-rule
+    --device-read-bps --device-read-iops --device-write-bps --device-write-iops
+    --dns --dns-option --dns-search --domainname --entrypoint --env --env-file
+    --expose --gpus --group-add --health-cmd --health-interval --health-retries
+    --health-start-period --health-timeout --hostname --init --interactive --ip
+    --ip6 --ipc --isolation --kernel-memory --label --label-file --link
+    --link-local-ip --log-driver --log-opt --mac-address --memory
+    --memory-reservation --memory-swap --memory-swappiness --mount --name
+    --network --network-alias --no-healthcheck --oom-kill-disable
+    --oom-score-adj --pid --pids-limit --platform --privileged --publish
+    --publish-all --pull --quiet --read-only --restart --rm --runtime
+    --security-opt --shm-size --sig-proxy --stop-signal --stop-timeout
+    --storage-opt --sysctl --tmpfs --tty --ulimit --user --userns --uts --volume
+    --volume-driver --volumes-from --workdir"""
 """The options of `docker run` (docker run --help, 27)."""
 
 HAVE = {"en": ("There", "Absent", "Ours alone"), "zh": ("已有", "没有", "Docker 没有的")}
