@@ -5,13 +5,14 @@ None of this needs MkDocs; that the site builds is test_site.py, that blocks run
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
 
 import pytest
 
-from lab.docs import blocks, exercise, source, twins
+from lab.docs import blocks, exercise, record, source, twins
 
 PAGES = [blocks.Page(path) for path in blocks.pages()]
 OURS = [page for page in PAGES if not blocks.is_english_only(page.path)]
@@ -113,3 +114,12 @@ def test_an_exercise_stands_under_its_own_number(page: blocks.Page) -> None:
         if block.lang == "exercise":
             above = [s for s in page.sections if s.level == 2 and s.line < block.line][-1]
             assert re.search(rf"\b{re.escape(block.text.strip())}\b", above.title), above.title
+
+
+def test_every_recorded_session_is_of_its_script() -> None:
+    shown = {b.text.strip() for p in PAGES for b in p.blocks if b.lang == "cast"}
+    scripts = {script.stem: script for script in record.CASTS.glob("*.txt")}
+    assert shown == set(scripts)
+    for script in scripts.values():
+        header = json.loads(script.with_suffix(".cast").read_text().partition("\n")[0])
+        assert header["env"]["SCRIPT"] == record.digest(script), f"{script}: make casts"
