@@ -38,17 +38,20 @@ def on_config(config: Any) -> Any:
         {"name": name, "class": name, "format": function, "validator": accept}
         for name, function in formats.items()
     ]
-    _list_decisions(config.nav)
+    _complete(config.nav)
     return config
 
 
-def _list_decisions(nav: list[Any]) -> None:
-    for item in nav:
+def _complete(nav: list[Any]) -> None:
+    """Put in the decisions that there are, and leave out a page that is not there (yet)."""
+    for item in list(nav):
         for title, children in item.items() if isinstance(item, dict) else ():
             if children == "adr/":
                 item[title] = ["adr/README.md", *_decisions()]
             elif isinstance(children, list):
-                _list_decisions(children)
+                _complete(children)
+            elif not (blocks.DOCS / children).exists():
+                nav.remove(item)
 
 
 def _decisions() -> list[str]:

@@ -16,7 +16,7 @@ from lab.docs import blocks, exercise, record, source, twins
 
 PAGES = [blocks.Page(path) for path in blocks.pages()]
 OURS = [page for page in PAGES if not blocks.is_english_only(page.path)]
-SHELLS = [block for page in PAGES for block in page.blocks if block.lang in blocks.SHELLS]
+SHELLS = [block for page in OURS for block in page.blocks if block.lang in blocks.SHELLS]
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 
 
