@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup demo test test-unit test-integration test-v2 soak lint type bench docs docs-serve \
-	docs-zensical test-docs clean uninstall root \
+	docs-zensical casts test-docs clean uninstall root \
 	ch3 ch4 ch5 ch6 chN start watch hint solution progress reset grade doctor clean-host
 
 PYTHON := .venv/bin/python3
@@ -89,11 +89,14 @@ docs: .venv/docs ## Build the course's site into build/site
 
 docs-zensical: $(PYTHON) ## Try Material's successor on the same pages; it may fail (ADR 0027)
 	-$(PYTHON) -m venv build/zensical && build/zensical/bin/pip install --quiet zensical
-	sed 's|^docs_dir: .*|docs_dir: ../docs|; s|^site_dir: .*|site_dir: site-zensical|' mkdocs.yml > build/zensical.yml
-	-build/zensical/bin/zensical build --clean --config-file build/zensical.yml
+	sed 's|^site_dir: .*|site_dir: build/site-zensical|' mkdocs.yml > .zensical.yml
+	-build/zensical/bin/zensical build --clean --config-file .zensical.yml; rm -f .zensical.yml
 
 docs-serve: .venv/docs ## Serve the site at http://127.0.0.1:8000 and build it again on every change
 	$(MKDOCS) serve
+
+casts: setup ## Record the terminal sessions of the site anew
+	$(PYTHON) -m lab.docs.record
 
 test-docs: setup .venv/docs ## Run every shell block of the pages, and look at the site in a browser
 	$(PYTHON) -m lab.docs.blocks

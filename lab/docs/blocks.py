@@ -35,8 +35,8 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 DOCS = CHECKOUT / "docs"
 
-ENGLISH_ONLY = ("adr/", "performance.md")
-"""Pages for engineers: in one language, whatever language the site is read in."""
+ENGLISH_ONLY = ("adr/", "instructor.md", "performance.md")
+"""For engineers and teachers: in one language, whatever language the site is read in."""
 
 REASONS = {
     "vm": ("it makes a virtual machine", "它会创建虚拟机"),

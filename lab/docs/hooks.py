@@ -19,7 +19,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
-from lab.docs import blocks, reference, source
+from lab.docs import blocks, exercise, reference, source
 
 PROMPT = re.compile(r"(?:/\S* )?# |\$ |PS> |> |\^[A-Z](?:\^[A-Z])*$")
 WORDS = {
@@ -38,17 +38,20 @@ def on_config(config: Any) -> Any:
         {"name": name, "class": name, "format": function, "validator": accept}
         for name, function in formats.items()
     ]
-    _list_decisions(config.nav)
+    _complete(config.nav)
     return config
 
 
-def _list_decisions(nav: list[Any]) -> None:
-    for item in nav:
+def _complete(nav: list[Any]) -> None:
+    """Put in the decisions that there are, and leave out a page that is not there (yet)."""
+    for item in list(nav):
         for title, children in item.items() if isinstance(item, dict) else ():
             if children == "adr/":
                 item[title] = ["adr/README.md", *_decisions()]
             elif isinstance(children, list):
-                _list_decisions(children)
+                _complete(children)
+            elif not (blocks.DOCS / children).exists():
+                nav.remove(item)
 
 
 def _decisions() -> list[str]:
@@ -73,7 +76,18 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
         if new is not None:
             indented = [f"{block.indent}{line}".rstrip() for line in new]
             lines[block.line : block.end + 1] = indented
-    return "\n".join(lines) + "\n"
+    text = "\n".join(lines) + "\n"
+    return join_chinese(text) if language == "zh" else text
+
+
+CJK = r"[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef“”‘’…—]"
+
+
+def join_chinese(text: str) -> str:
+    """A line break between two Chinese characters is no blank, as Markdown would have it."""
+    parts = re.split(r"(?ms)(^ *```.*?^ *```$)", text)
+    parts[::2] = [re.sub(rf"(?<={CJK})\n *(?={CJK})", "", part) for part in parts[::2]]
+    return "".join(parts)
 
 
 def _replace(
@@ -96,6 +110,8 @@ def _replace(
         shown = [source.show(line) for line in block.lines if line.strip()]
         code = "\n\n\n".join(text for _, text in shown)
         return [f'```python title="{shown[0][0]}"', *code.splitlines(), "```"]
+    if block.lang == "exercise":
+        return exercise.show(block.text.strip(), language)
     if block.lang == "commands":
         return reference.commands(language).splitlines()
     if block.lang == "compatibility":
@@ -132,10 +148,15 @@ def cast(text: str, language: str, css: str, options: Any, md: Any, **rest: Any)
 
 
 def on_post_page(output: str, page: Any, config: Any) -> str:
-    """Chinese pages look for their index, and for what it names, below zh/."""
+    """Chinese pages look for their index, and for what it names, below zh/.
+
+    And Material would look for a sitemap beside each page of `rel=alternate`, where there is none:
+    our language links lead to the same page already.
+    """
+    output = output.replace('<link rel="alternate" href', '<link rel="alternate help" href')
     if not page.url.startswith("zh/"):
         return output
-    return re.sub(r'(id="__config"[^>]*>[^<]*?"base": ")([^"]*)"', r'\1\2/zh"', output, count=1)
+    return re.sub(r'(id="__config"[^>]*>[^<]*?"base": ")([^"]*)"', r'\1\2/zh/"', output, count=1)
 
 
 def on_post_build(config: Any) -> None:

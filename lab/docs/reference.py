@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import sys
 
 from mydocker import cli
 from mydocker.cli import flags
@@ -15,21 +15,57 @@ WORDS = {
 
 def commands(language: str) -> str:
     """A section for each command: how it is called, what it does, its options."""
-    option, value, meaning, every = WORDS[language]
-    parts = []
-    common = {flag.dest for flag in flags.COMMON}
+    head = WORDS[language][:3]
+    every = WORDS[language][3]
+    parts: list[str] = []
     for name in cli.COMMANDS:
-        command = cli.load(name)
-        parts += [f"## {name} {{#{name}}}", "", "```text"]
-        parts += [f"mydocker {name} {command.usage}".rstrip(), "```", "", _text(command.summary)]
-        own = [flag for flag in command.flags if flag.dest not in common]
-        if own:
-            parts += ["", f"| {option} | {value} | {meaning} |", "|---|---|---|"]
-            parts += [_row(flag) for flag in own]
-        parts.append("")
-    parts += [f"## {every} {{#common}}", "", f"| {option} | {value} | {meaning} |", "|---|---|---|"]
-    parts += [_row(flag) for flag in flags.COMMON]
+        below = subcommands(name)
+        parts += _section(2, name, name, cli.load(name), head, bool(below))
+        for second, command in below.items():
+            parts += _section(3, f"{name} {second}", f"{name}-{second}", command, head)
+    parts += [f"## {every} {{#common}}", "", *_table(flags.COMMON, head)]
     return "\n".join(parts)
+
+
+def _section(
+    level: int,
+    name: str,
+    id: str,
+    command: flags.Command,
+    head: tuple[str, ...],
+    has_commands: bool = False,
+) -> list[str]:
+    """One command; of one that only has commands below it, its first sentence."""
+    parts = [f"{'#' * level} {name} {{#{id}}}", ""]
+    if has_commands:
+        return [*parts, _text(command.summary.partition("\n\n")[0]), ""]
+    parts += ["```text", f"mydocker {name} {command.usage}".rstrip(), "```", ""]
+    parts += [_text(command.summary), ""]
+    common = {flag.dest for flag in flags.COMMON}
+    own = [flag for flag in command.flags if flag.dest not in common]
+    return [*parts, *(_table(own, head) if own else []), ""]
+
+
+def subcommands(name: str) -> dict[str, flags.Command]:
+    """The commands below one, such as `network create`; none for most."""
+    command = cli.load(name)
+    if isinstance(command, flags.Group):
+        return command.own
+    for value in vars(sys.modules[_module(name)]).values():
+        rows = list(value.values()) if isinstance(value, dict) else []
+        if rows and all(isinstance(row, flags.Command) for row in rows):
+            return value  # type: ignore[no-any-return]  # looked at, just above
+    return {}
+
+
+def _module(name: str) -> str:
+    """The module of a command, whatever cli.load imports for it."""
+    names = (f"mydocker.cli.{name}", f"mydocker.cli.{name}_")
+    return next(each for each in names if each in sys.modules)
+
+
+def _table(rows: list[flags.Flag], head: tuple[str, ...]) -> list[str]:
+    return [f"| {' | '.join(head)} |", "|---|---|---|", *map(_row, rows)]
 
 
 def _row(flag: flags.Flag) -> str:
@@ -54,18 +90,22 @@ DOCKER = {
 """Docker's commands, those for containers on one machine (docker --help, 27)."""
 
 DOCKER_RUN = """--add-host --attach --blkio-weight --blkio-weight-device --cap-add --cap-drop
-    --cgroup-parent --cgroupns --cidfile --cpu-period --cpu-quota --cpu-rt-period --cpu-rt-runtime
-    --cpu-shares --cpus --cpuset-cpus --cpuset-mems --detach --detach-keys --device
-    --device-cgroup-rule --device-read-bps --device-read-iops --device-write-bps --device-write-iops
-    --dns --dns-option --dns-search --domainname --entrypoint --env --env-file --expose --gpus
-    --group-add --health-cmd --health-interval --health-retries --health-timeout --hostname --init
-    --interactive --ip --ip6 --ipc --isolation --kernel-memory --label --label-file --link
-    --link-local-ip --log-driver --log-opt --mac-address --memory --memory-reservation
-    --memory-swap --memory-swappiness --mount --name --network --network-alias --no-healthcheck
-    --oom-kill-disable --oom-score-adj --pid --pids-limit --platform --privileged --publish
-    --publish-all --pull --quiet --read-only --restart --rm --runtime --security-opt --shm-size
-    --sig-proxy --stop-signal --stop-timeout --storage-opt --sysctl --tmpfs --tty --ulimit --user
-    --userns --uts --volume --volume-driver --volumes-from --workdir"""
+    --cgroup-parent --cgroupns --cidfile --cpu-period --cpu-quota
+    --cpu-rt-period --cpu-rt-runtime --cpu-shares --cpus --cpuset-cpus
+    --cpuset-mems --detach --detach-keys --device --device-cgroup-rule
+    --device-read-bps --device-read-iops --device-write-bps --device-write-iops
+    --dns --dns-option --dns-search --domainname --entrypoint --env --env-file
+    --expose --gpus --group-add --health-cmd --health-interval --health-retries
+    --health-start-period --health-timeout --hostname --init --interactive --ip
+    --ip6 --ipc --isolation --kernel-memory --label --label-file --link
+    --link-local-ip --log-driver --log-opt --mac-address --memory
+    --memory-reservation --memory-swap --memory-swappiness --mount --name
+    --network --network-alias --no-healthcheck --oom-kill-disable
+    --oom-score-adj --pid --pids-limit --platform --privileged --publish
+    --publish-all --pull --quiet --read-only --restart --rm --runtime
+    --security-opt --shm-size --sig-proxy --stop-signal --stop-timeout
+    --storage-opt --sysctl --tmpfs --tty --ulimit --user --userns --uts --volume
+    --volume-driver --volumes-from --workdir"""
 """The options of `docker run` (docker run --help, 27)."""
 
 HAVE = {"en": ("There", "Absent", "Ours alone"), "zh": ("已有", "没有", "Docker 没有的")}
@@ -78,7 +118,8 @@ def compatibility(language: str) -> str:
     for group, words in DOCKER.items():
         names = words.split()
         if group:
-            have = [name for name in names if name in subcommands(group)]
+            below = subcommands(group) if group in cli.COMMANDS else {}
+            have = [name for name in names if name in below]
         else:
             have = [name for name in names if name in cli.COMMANDS]
         rows.append(_compared(f"docker {group}".strip(), names, have))
@@ -89,18 +130,13 @@ def compatibility(language: str) -> str:
     longest = [
         max(flag.names, key=lambda name: (name.startswith("--"), len(name))) for flag in run.flags
     ]
-    own = [f"`{name}`" for name in longest if name.startswith("--") and name not in options]
+    own = [
+        f"`{name}`"
+        for name in longest
+        if name.startswith("--") and name not in (*options, "--help")
+    ]
     rows += ["", f"{ours}: {' '.join(own)}"]
     return "\n".join(rows)
-
-
-def subcommands(group: str) -> set[str]:
-    """The second words of a command such as `network`, as its usage names them."""
-    if group not in cli.COMMANDS:
-        return set()
-    command = cli.load(group)
-    words = f"{command.usage} {command.summary}"
-    return set(re.findall(r"[a-z]+", words))
 
 
 def _compared(what: str, names: list[str], have: list[str]) -> str:

@@ -5,8 +5,8 @@
     ```
 
 The block becomes the code as it stands in the checkout. `Class.method` names a method, `NAME` an
-assignment; `- docs` after the name leaves the docstring out. A name that is not there fails the
-build.
+assignment; `- docs` after the name leaves the docstring out. A directory stands for the one module
+in it that has the name, since functions move. A name that is not there fails the build.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from lab.docs.blocks import CHECKOUT
 def show(line: str) -> tuple[str, str]:
     """The path, and the code that `PATH NAME [- docs]` names."""
     path, name, *rest = line.split()
+    path = _module(path, name)
     text = (CHECKOUT / path).read_text()
-    node: ast.AST = ast.parse(text)
-    for part in name.split("."):
-        node = _child(node, part, f"{path} {name}")
+    found = _find(ast.parse(text), name)
+    if found is None:
+        raise ValueError(f"{line}: there is no such name in the source any more")
+    node = found
     lines = text.splitlines()
     first, last = _range(node)
     kept = lines[first - 1 : last]
@@ -35,15 +37,27 @@ def show(line: str) -> tuple[str, str]:
     return path, textwrap.dedent("\n".join(kept))
 
 
-def _child(node: ast.AST, name: str, wanted: str) -> ast.AST:
+def _module(path: str, name: str) -> str:
+    """The module itself, or the one of a directory that has the name."""
+    if (CHECKOUT / path).is_file():
+        return path
+    modules = sorted((CHECKOUT / path).glob("*.py"))
+    having = [file for file in modules if _find(ast.parse(file.read_text()), name)]
+    if len(having) != 1:
+        raise ValueError(f"{path} {name}: {len(having)} modules there have it, not one")
+    return str(having[0].relative_to(CHECKOUT))
+
+
+def _find(node: ast.AST, name: str) -> ast.AST | None:
+    first, _, rest = name.partition(".")
     for child in getattr(node, "body", []):
-        if isinstance(child, ast.FunctionDef | ast.ClassDef) and child.name == name:
-            return child
-        if isinstance(child, ast.Assign):
-            names = [t.id for t in child.targets if isinstance(t, ast.Name)]
-            if name in names:
+        if isinstance(child, ast.FunctionDef | ast.ClassDef) and child.name == first:
+            return _find(child, rest) if rest else child
+        if isinstance(child, ast.Assign) and not rest:
+            names = [target.id for target in child.targets if isinstance(target, ast.Name)]
+            if first in names:
                 return child
-    raise ValueError(f"{wanted}: there is no {name} in the source any more")
+    return None
 
 
 def _range(node: ast.AST) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """Type the shell blocks of a page at a real terminal, and compare what comes with what is written.
 
 Each page has a small machine of its own, made of namespaces: mounts (shared, as systemd has
-them), network, host name, pids. In it /root is an empty directory, and /var/lib/mydocker a store
+them), network, host name, pids. In it /root and /run are empty, and /var/lib/mydocker is a store
 that holds the default image and nothing else; so what a page does is what a reader's own machine
 does, and all of it is gone with the last process. Only cgroups are the host's: those that a page
 makes by hand are called by-hand, mydocker's are below /mydocker, and both get another name while it
@@ -48,6 +48,7 @@ VOLATILE = (
     (r"\b\d+(?:\.\d+)? ?(?:ms|µs|us)\b", "<duration>"),
     (r"\b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b", "<mac>"),
     (r"@if\d+", "@if<n>"),
+    (r"MYDOCKER-[0-9a-f]{6}-[0-9a-f]{6}", "MYDOCKER-<key>"),
     (r"\[\d+\]([+-]?) +\d+$", r"[<job>]\1 <pid>"),
 )
 """What differs from run to run, and is compared as its kind only."""
@@ -55,7 +56,8 @@ VOLATILE = (
 SETUP = """\
 mount --make-rshared / &&
 mkdir -p /var/lib/mydocker && mount --bind "$DIRECTORY/state" /var/lib/mydocker &&
-mount --bind "$DIRECTORY/home" /root && hostname lab && ip link set lo up && cd /root &&
+mount --bind "$DIRECTORY/home" /root && mount -t tmpfs -o mode=755 tmpfs /run &&
+hostname lab && ip link set lo up && cd /root &&
 exec bash --noprofile --norc --noediting -i
 """
 

@@ -5,17 +5,18 @@ None of this needs MkDocs; that the site builds is test_site.py, that blocks run
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
 
 import pytest
 
-from lab.docs import blocks, source, twins
+from lab.docs import blocks, exercise, record, source, twins
 
 PAGES = [blocks.Page(path) for path in blocks.pages()]
 OURS = [page for page in PAGES if not blocks.is_english_only(page.path)]
-SHELLS = [block for page in PAGES for block in page.blocks if block.lang in blocks.SHELLS]
+SHELLS = [block for page in OURS for block in page.blocks if block.lang in blocks.SHELLS]
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 
 
@@ -91,3 +92,34 @@ def test_the_tests_that_the_pages_name_are_there() -> None:
     named = {word for p in PAGES for line in p.lines for word in re.findall(r"`(test_\w+)`", line)}
     assert named
     assert not [word for word in sorted(named) if f"def {word}(" not in tests]
+
+
+def numbers(page: blocks.Page) -> list[str]:
+    return [block.text.strip() for block in page.blocks if block.lang == "exercise"]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_every_step_of_a_chapter_that_has_pages_is_on_one_of_them(language: str) -> None:
+    shown = [n for p in OURS if blocks.is_chinese(p.path) == (language == "zh") for n in numbers(p)]
+    assert len(shown) == len(set(shown)), "a step is shown twice"
+    for chapter in sorted({number.partition(".")[0] for number in shown}):
+        steps = exercise.steps(chapter)
+        here = {number for number in shown if number.partition(".")[0] == chapter}
+        assert not steps or here == set(steps), f"chapter {chapter}"
+
+
+@pytest.mark.parametrize("page", [p for p in OURS if numbers(p)], ids=name)
+def test_an_exercise_stands_under_its_own_number(page: blocks.Page) -> None:
+    for block in page.blocks:
+        if block.lang == "exercise":
+            above = [s for s in page.sections if s.level == 2 and s.line < block.line][-1]
+            assert re.search(rf"\b{re.escape(block.text.strip())}\b", above.title), above.title
+
+
+def test_every_recorded_session_is_of_its_script() -> None:
+    shown = {b.text.strip() for p in PAGES for b in p.blocks if b.lang == "cast"}
+    scripts = {script.stem: script for script in record.CASTS.glob("*.txt")}
+    assert shown == set(scripts)
+    for script in scripts.values():
+        header = json.loads(script.with_suffix(".cast").read_text().partition("\n")[0])
+        assert header["env"]["SCRIPT"] == record.digest(script), f"{script}: make casts"
