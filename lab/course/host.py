@@ -18,6 +18,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -264,6 +265,56 @@ class Host:
         )
         return done.stdout + done.stderr
 
+    def within(self, work: Callable[[], bytes]) -> bytes:
+        """What `work()` gives in a process on this host."""
+        return forked(work, self.enter)
+
+    def mount_tmpfs(self, path: Path) -> None:
+        """Mount a filesystem of its own on this host; the checker sees it by `seen`."""
+        path = Path(path)
+
+        def work() -> bytes:
+            path.mkdir(parents=True, exist_ok=True)
+            syscalls.mount("tmpfs", str(path), "tmpfs", 0, "mode=755")
+            return b""
+
+        self.within(work)
+        self.before = self.mounts()
+
+    def seen(self, path: Path) -> Path:
+        """A path of this host's, as the checker can open it."""
+        return Path(f"/proc/{self.holder}/root{path}")
+
+    def import_layer(self, base: str, tar: Path, name: str) -> None:
+        """An image: `base` with the tar as its top layer, unpacked by the code under test."""
+        home = Path(__file__).resolve().parents[2]
+        script = f"""if True:
+            import os, sys
+            sys.path[:0] = [{str(home)!r}]
+            if os.path.isdir(os.environ.get("MYDOCKER_WORK", "")):
+                from mydocker import upper
+                upper.install({str(home)!r}, os.environ["MYDOCKER_WORK"], [])
+            from mydocker.errors import as_error
+            from mydocker.rootfs.store import Store
+            store, file = Store({str(self.root)!r}), open({str(tar)!r}, "rb")
+            try:
+                store.add(store.find({base!r}), lambda: file.read(1 << 16), {name!r})
+            except Exception as error:
+                told = as_error(error, "unpack")
+                sys.exit("mydocker: " + str(told) + chr(10) + "hint: " + told.hint)
+        """
+        command = [sys.executable, "-I", "-S", "-c", script]
+        done = subprocess.run(
+            command,
+            env=self.env,
+            capture_output=True,
+            text=True,
+            preexec_fn=self.enter,
+            check=False,
+        )
+        if done.returncode:
+            Done(("import", tar.name, name), done.returncode, done.stdout, done.stderr).refuse()
+
     def hangs(self, see: str, seconds: float = PATIENCE, diagnosis: str = "hangs") -> NoReturn:
         """Say that something does not end, and what each of its processes waits for."""
         waits = "; ".join(waiting(pid) for pid in self.processes())
@@ -472,6 +523,43 @@ class Container:
         except subprocess.TimeoutExpired:
             self.host.hangs(self.see, seconds)
         return self.process.returncode
+
+
+def forked(work: Callable[[], bytes], first: Callable[[], None]) -> bytes:
+    """What `work()` gives in a child that has done `first()`; an error of its is raised here."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            first()
+            os.write(writing, work())
+            code = 0
+        except BaseException as error:
+            os.write(writing, str(error).encode())
+        finally:
+            os._exit(code)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        data = pipe.read()
+    if os.waitpid(pid, 0)[1]:
+        raise OSError(data.decode(errors="replace"))
+    return data
+
+
+def listing_of_namespace(pid: int) -> list[str]:
+    """What is in `/` for whoever joins the mount namespace of a process."""
+    fd = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY)
+
+    def join() -> None:
+        syscalls.setns(fd, syscalls.CLONE_NEWNS)
+
+    try:
+        return (
+            forked(lambda: "\n".join(sorted(os.listdir("/"))).encode(), join).decode().split("\n")
+        )
+    finally:
+        os.close(fd)
 
 
 def read_until(process: subprocess.Popen[bytes], mark: bytes, seconds: float = PATIENCE) -> bytes:
