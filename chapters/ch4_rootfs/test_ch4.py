@@ -109,6 +109,9 @@ NEEDED = {
 
 @step("4.2")
 def test_the_usual_filesystems_are_there(host: Host) -> None:
+    probe = host.run("run", "--rm", "true")
+    if "/dev/null: no such file" in probe.err:
+        probe.refuse_as("hidden", "/dev/null", where="/dev/null")
     container = host.start(script="ls -d /proc/[0-9]* | wc -l")
     visible = {m.mountpoint: m for m in container.mounts()}
     see = "mydocker run mount"
@@ -168,6 +171,10 @@ NODES = {
 
 @step("4.3")
 def test_the_nodes_are_what_they_are_called(host: Host) -> None:
+    probe = host.run("run", "--rm", "true")
+    if "/dev/null" in probe.err:
+        missing = "no such file" in probe.err
+        probe.refuse_as("no-device" if missing else "wrong-device", "c 1, 3", name="/dev/null")
     container = host.start()
     see = "mydocker run ls -l /dev"
     for name, numbers in NODES.items():
@@ -179,7 +186,8 @@ def test_the_nodes_are_what_they_are_called(host: Host) -> None:
                 "no-device", expected=f"/dev/{name}", got="missing", see=see, name=f"/dev/{name}"
             ) from None
         if not stat.S_ISCHR(found.st_mode) or found.st_rdev != os.makedev(*numbers):
-            got = f"{stat.filemode(found.st_mode)} {os.major(found.st_rdev)}, {os.minor(found.st_rdev)}"
+            pair = os.major(found.st_rdev), os.minor(found.st_rdev)
+            got = f"{stat.filemode(found.st_mode)} {pair[0]}, {pair[1]}"
             expected = f"c {numbers[0]}, {numbers[1]}"
             raise Wrong("wrong-device", expected=expected, got=got, see=see, name=f"/dev/{name}")
         if stat.S_IMODE(found.st_mode) != 0o666:
@@ -352,6 +360,9 @@ def test_a_file_is_a_volume_too(host: Host) -> None:
 
 @step("4.6")
 def test_a_link_in_the_image_does_not_lead_out(host: Host) -> None:
+    probe = host.run("run", "--rm", "true")
+    if "no such file" in probe.err:
+        probe.refuse_as("not-made")
     path = source(host)
     victim = host.directory / unique("victim")
     victim.mkdir()
@@ -475,7 +486,7 @@ def test_what_was_deleted_stays_deleted(host: Host) -> None:
         host, name, "rm /etc/passwd; echo new > /etc/new; mkdir -p /deep/er; echo x > /deep/er/file"
     )
     done = host.run("run", "--rm", name, "sh", "-c", "ls -a /etc /deep/er; cat /etc/new")
-    names = started(done).split()
+    names = (started(done) if done.code > 2 else done.out).split()
     if "passwd" in names:
         raise Wrong(
             "whiteout-lost",

@@ -64,10 +64,11 @@ class Done:
         """The command as it can be typed."""
         return command(*self.words)
 
-    def refuse_as(self, diagnosis: str, expected: str = "exit 0") -> NoReturn:
+    def refuse_as(self, diagnosis: str, expected: str = "exit 0", **facts: str) -> NoReturn:
         """Say that this should not have failed, and by which mistake it did."""
         line = self.err.splitlines()[0] if self.err else ""
-        raise Wrong(diagnosis, expected=expected, got=f"exit {self.code}: {line}", see=self.see)
+        got = f"exit {self.code}: {line}"
+        raise Wrong(diagnosis, expected=expected, got=got, see=self.see, **facts)
 
     def refuse(self, diagnosis: str = "refused", expected: str = "") -> NoReturn:
         """Say that this should not have failed: what mydocker said, and whose fault it is."""
@@ -77,7 +78,9 @@ class Done:
         facts: dict[str, str] = {}
         if found := re.search(r"this is a bug, in (\S+)", self.err):
             place = re.sub(r"^.*/(work|mydocker)/", r"\1/", found[1])
-            diagnosis, facts = "crash", {"place": place, "error": line.partition("mydocker: ")[2]}
+            late = "ModuleNotFoundError" in line
+            facts = {"place": place, "error": line.partition("mydocker: ")[2]}
+            diagnosis = "late-import" if late else "crash"
         elif "is not written yet" in self.err:
             diagnosis, facts = "unwritten", {"what": line, "module": ""}
         raise Wrong(

@@ -142,8 +142,10 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 def judge(error: BaseException) -> dict[str, Any]:
     """An exception of a checkpoint as what is told of it."""
     if isinstance(error, Wrong):
-        names = ("diagnosis", "expected", "got", "see", "facts")
-        return {name: getattr(error, name) for name in names}
+        names = ("diagnosis", "expected", "got", "see")
+        work = f"{RUN['work']}/" if RUN.get("work") else "work/"
+        facts = {name: text.replace(work, "work/") for name, text in error.facts.items()}
+        return {**{name: getattr(error, name) for name in names}, "facts": facts}
     if isinstance(error, views.Unfit):
         return {"diagnosis": error.diagnosis, "facts": error.facts}
     if "Timeout" in str(error):

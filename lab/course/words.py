@@ -40,6 +40,11 @@ COMMON = {
         "Your code raised {error} in {place}.",
         "你的代码在 {place} 抛出了 {error}。",
     ),
+    "late-import": (
+        "A module is imported too late: the first process has forbidden it, as the file would come "
+        "from the container. Import it at the top of the module ({error}).",
+        "模块导入得太晚：第一个进程已经禁止导入，因为那个文件会来自容器。请在模块开头导入（{error}）。",
+    ),
     "hangs": (
         "It did not come to an end and was stopped after {seconds} seconds. {waits}",
         "它一直不结束，{seconds} 秒后被停掉。{waits}",
