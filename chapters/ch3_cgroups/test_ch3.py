@@ -37,9 +37,10 @@ step = pytest.mark.step
 
 def nobody_forked(host: Host) -> str:
     """While it hangs: is there any process in a pid namespace that is not ours?"""
-    inside = [pid for pid in host.processes() if inner(pid) != pid]
+    living = host.processes()
+    inside = [pid for pid in living if inner(pid) != pid]
     if not inside:
-        return "no-fork"
+        return "no-fork" if living else "refused"
     return "not-first" if any(is_shell(pid) and inner(pid) > 1 for pid in inside) else "hangs"
 
 

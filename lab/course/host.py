@@ -114,11 +114,12 @@ class Host:
         stock: Path,
         env: dict[str, str],
         network: bool = False,
+        groups: str = "/mydocker-lab-",
     ) -> None:
         self.launcher = launcher
         self.directory = directory
         self.root = directory / "state"
-        self.cgroup_parent = f"/mydocker-lab-{secrets.token_hex(4)}"
+        self.cgroup_parent = f"{groups}{secrets.token_hex(4)}"
         directory.mkdir()
         subprocess.run(["cp", "-al", str(stock), str(self.root)], check=True)
         own = {"MYDOCKER_ROOT": str(self.root), "MYDOCKER_CGROUP_PARENT": self.cgroup_parent}

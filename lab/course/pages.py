@@ -27,8 +27,10 @@ WORDS = {
     "needs": ("Needs step {}.", "先完成第 {} 步。"),
     "how": (
         "writes the starter files into `work/`. `make ch{n}` says which step is next and why it is "
-        "red; `make hint STEP={n}.1` helps, again for more; `make watch CH={n}` checks at each save.",
-        "把起始文件写进 `work/`。`make ch{n}` 告诉你下一步是什么、为什么没通过；"
+        "red (`STEP={n}.2` looks at that one only); `make hint STEP={n}.1` helps, again for more; "
+        "`make watch CH={n}` checks at each save.",
+        "把起始文件写进 `work/`。`make ch{n}` 告诉你下一步是什么、为什么没通过"
+        "（`STEP={n}.2` 只看那一步）；"
         "`make hint STEP={n}.1` 给提示，再运行一次更明确；`make watch CH={n}` 每次保存都检查。",
     ),
 }

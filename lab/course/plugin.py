@@ -109,7 +109,14 @@ def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Host]:
     assert SESSION is not None
     step = SESSION.chapter.step(request.node.stash[ITEM])
     network = request.node.get_closest_marker("network") is not None
-    made = Host(RUN["launcher"], tmp_path / "host", Path(RUN["stock"]), SESSION.view(step), network)
+    made = Host(
+        RUN["launcher"],
+        tmp_path / "host",
+        Path(RUN["stock"]),
+        SESSION.view(step),
+        network,
+        RUN["groups"],
+    )
     yield made
     made.close()
 
