@@ -57,7 +57,7 @@ def mount_one(root: int, mount: Mount, tree: int = -1) -> None:
     finally:
         if target >= 0:
             os.close(target)
-    restrict(root, mount.destination, flags, propagation)
+    restrict(root, mount, flags, propagation)
 
 
 def target_of(root: int, mount: Mount, source: str) -> int:
@@ -76,14 +76,14 @@ def attach(target: int, mount: Mount, flags: int, data: str) -> None:
         syscalls.mount(mount.source or mount.type, files.by_fd(target), mount.type, flags, data)
 
 
-def restrict(root: int, destination: str, flags: int, propagation: int) -> None:
+def restrict(root: int, mount: Mount, flags: int, propagation: int) -> None:
     """Give a mount that was made what mount(2) ignored when it made it.
 
     A bind mount ignores all other flags: they take a second call, which must repeat those that the
     source has, or a user namespace may not make it. The propagation takes a call of its own.
     """
     # The descriptor that was mounted on lies under the mount; the name now leads to the mount.
-    mounted = files.open_in_root(root, destination)
+    mounted = files.open_in_root(root, mount.destination)
     try:
         if flags & syscalls.MS_BIND and flags & ~FLAGS["rbind"]:
             kept = os.fstatvfs(mounted).f_flag & 0xF
