@@ -134,6 +134,7 @@ class Host:
         self.namespaces = {kind: self.namespace(kind) for kind in KINDS}
         self.before = self.mounts()
         self.hostname = os.uname().nodename
+        self.cwd = "/"
         self.procs: list[subprocess.Popen[bytes]] = []
 
     def _hold(self, network: bool) -> int:
@@ -164,7 +165,7 @@ class Host:
         os.setsid()
         for fd, _ in self._doors:
             syscalls.setns(fd, 0)
-        os.chdir("/")
+        os.chdir(self.cwd)
 
     # Commands
 
@@ -255,6 +256,23 @@ class Host:
         finally:
             os.close(ours)
         return code, out.decode(errors="replace")
+
+    def raw(self, *words: str) -> bytes:
+        """Run `mydocker words…`, which must succeed; the very bytes that it writes to stdout."""
+        process = self.popen(*words)
+        try:
+            out, err = process.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.hangs(command(*words), PATIENCE)
+        if process.returncode:
+            Done(words, process.returncode, "", err.decode(errors="replace")).refuse()
+        return out
+
+    def told(self, words: tuple[str, ...], process: subprocess.Popen[bytes]) -> Done:
+        """A process that has ended, with what it said."""
+        out, err = process.communicate(timeout=PATIENCE)
+        text = (out.decode(errors="replace"), err.decode(errors="replace"))
+        return Done(words, process.returncode, *text)
 
     def shell(self, script: str) -> str:
         """What a shell on this host prints: for tools such as ip and iptables-save."""
