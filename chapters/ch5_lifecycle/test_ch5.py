@@ -71,6 +71,21 @@ def first(host: Host, name: str) -> int:
 
 
 @step("5.1")
+def test_an_error_at_the_start_is_told(host: Host) -> None:
+    word = unique("nosuch")
+    done = host.run("run", "-d", "--image", "busybox", word)
+    if done.code == 0:
+        raise Wrong("too-early", expected="exit 127", got="exit 0", see=done.see)
+    if done.code != 127 or word not in done.err:
+        if "not written" in done.err or "this is a bug" in done.err:
+            done.refuse()
+        got = f"exit {done.code}: {done.err.strip()}"
+        raise Wrong(
+            "error-lost", expected=f"exit 127: {word}: command not found", got=got, see=done.see
+        )
+
+
+@step("5.1")
 def test_the_monitor_has_let_go_of_everything(host: Host) -> None:
     reading, writing = os.pipe()
     name = unique("bird")
@@ -79,7 +94,8 @@ def test_the_monitor_has_let_go_of_everything(host: Host) -> None:
     os.close(writing)
     see = "mydocker run -d sleep 1000 | cat"
     if not until(lambda: started.poll() is not None, 5.0):
-        host.hangs(see)
+        leads = [pid for pid in monitors(host) if os.getsid(pid) == pid]
+        host.hangs(see, diagnosis="session-leader" if leads else "hangs")
     if started.returncode:
         assert started.stderr
         host.told(words, started).refuse()
@@ -124,21 +140,6 @@ def test_the_monitor_stands_in_no_directory_of_the_callers(host: Host) -> None:
     if where != "/":
         raise Wrong("holds-directory", expected="/", got=where, see="ls -l /proc/PID/cwd")
     host.ok("rm", "-f", name)
-
-
-@step("5.1")
-def test_an_error_at_the_start_is_told(host: Host) -> None:
-    word = unique("nosuch")
-    done = host.run("run", "-d", "--image", "busybox", word)
-    if done.code == 0:
-        raise Wrong("too-early", expected="exit 127", got="exit 0", see=done.see)
-    if done.code != 127 or word not in done.err:
-        if "not written" in done.err or "this is a bug" in done.err:
-            done.refuse()
-        got = f"exit {done.code}: {done.err.strip()}"
-        raise Wrong(
-            "error-lost", expected=f"exit 127: {word}: command not found", got=got, see=done.see
-        )
 
 
 # 5.2 The record
@@ -310,11 +311,25 @@ def test_a_chatty_container_is_not_held_up(host: Host) -> None:
 # 5.5 exec
 
 
+def half_joined(pid: int) -> bool:
+    """Whether its children would be in another pid namespace than itself."""
+    try:
+        mine, theirs = (os.readlink(f"/proc/{pid}/ns/{n}") for n in ("pid", "pid_for_children"))
+    except OSError:
+        return False
+    return mine != theirs
+
+
 @step("5.5")
 def test_the_command_is_where_the_container_is(host: Host) -> None:
     name = detached(host, "sleep 1000; :", "--cap-drop", "CHOWN")
     token = secrets.token_hex(6)
-    done = host.run("exec", "-d", name, "sh", "-c", f": {token}; sleep 1000; :")
+    try:
+        done = host.run("exec", "-d", name, "sh", "-c", f": {token}; sleep 1000; :")
+    except Wrong as wrong:
+        if any(half_joined(pid) for pid in host.processes()):
+            wrong.diagnosis = "pid-outside"
+        raise
     see = "mydocker exec -d bird sleep 1000; ls -l /proc/$(pgrep -n sleep)/ns"
     if done.code:
         done.refuse("pid-outside" if "died before" in done.err else "refused")
