@@ -17,7 +17,7 @@ help: ## Show this help
 
 # The course. The words are those of lab/mydocker-lab; here they come as CH=4, STEP=4.2, V=1.
 LAB := lab/mydocker-lab
-export CH PURE SPOIL OUT LANG_LAB
+export CH STEP PURE SPOIL OUT LANG_LAB
 
 ch3 ch4 ch5 ch6: $(PYTHON)
 	@$(LAB) $@ $(if $(V),-v)
@@ -25,7 +25,7 @@ ch3 ch4 ch5 ch6: $(PYTHON)
 start: $(PYTHON) ## Begin a chapter: write its starter files into work/ (CH=4)
 	@$(LAB) start $(CH)
 
-chN: ## Check a chapter, the reference or yours: make ch3 (V=1: all of it; PURE=1: only yours)
+chN: ## Check a chapter, the reference or yours: make ch3 (STEP=3.2, V=1, PURE=1)
 
 watch: $(PYTHON) ## Check a chapter again at every change (CH=4)
 	@$(LAB) watch $(CH)

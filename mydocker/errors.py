@@ -85,9 +85,14 @@ def as_error(error: BaseException, what: str) -> Error:
 
 
 def place(error: BaseException) -> str:
-    """Where in the code an exception was raised: file:line."""
-    frame, where = error.__traceback__, "an unknown place"
+    """Where in the code an exception was raised, file:line, a student's own before ours."""
+    frame, ours, theirs = error.__traceback__, "an unknown place", ""
+    package, library = os.path.dirname(__file__), os.path.dirname(os.__file__)
     while frame is not None:
-        where = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}"
+        file = frame.tb_frame.f_code.co_filename
+        if file.startswith(package):
+            ours = f"{file}:{frame.tb_lineno}"
+        elif file.startswith("/") and not file.startswith(library):
+            theirs = f"{file}:{frame.tb_lineno}"
         frame = frame.tb_next
-    return where
+    return theirs or ours

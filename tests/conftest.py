@@ -45,7 +45,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if os.geteuid() == 0:
         return
     for item in items:
-        if "integration" in item.path.parts:
+        if {"integration", "course"} & set(item.path.parts):
             item.add_marker(pytest.mark.skip(reason="needs root: sudo make test"))
 
 

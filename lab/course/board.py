@@ -48,7 +48,8 @@ def show_mix(line: str) -> None:
 
 def show_result(result: Result) -> None:
     """One step, in one line."""
-    mark = paint(MARKS[result.outcome], SHADES[result.outcome])
+    outcome = "open" if result.diagnosis == "unwritten" else result.outcome
+    mark = paint(MARKS[outcome], SHADES[outcome])
     text = f"{mark} {result.step.id}  {result.step.title}"
     if result.outcome == "skipped":
         text += paint(f"  ({say('skipped', step=result.needs)})", "dim")

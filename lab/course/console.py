@@ -25,7 +25,7 @@ USAGE = """\
 mydocker-lab: the course, on the command line
 
   start CHAPTER         write the chapter's starter files into work/
-  ch3, ch4 …  [-v]      check the chapter (PURE=1: without the reference)
+  ch3, ch4 …  [-v]      check the chapter (STEP=3.2: that step; PURE=1: without the reference)
   watch CHAPTER         check it again whenever a file changes
   hint STEP             a hint for a step; again for a stronger one
   solution STEP         the reference's solution, once the step has passed (or SPOIL=1)
@@ -103,19 +103,26 @@ def check(chapter: Chapter, verbose: bool = False) -> int:
     state = Progress()
     content = views.content(chapter, WORK)
     board.show_mix(state.mix(chapter, pure()))
-    request = runner.Request(chapter, verbose=verbose)
+    only = os.environ.get("STEP", "")
+    request = runner.Request(chapter, verbose=verbose, needs=not only)
+    if only:
+        chapter.step(only)
+        request.only = [only]
+        request.passed = [step.id for step in chapter.steps if state.step_passed(step)]
     if content or pure():
         request.work, request.others, request.pure = WORK, state.others(chapter), pure()
     results = runner.check(request, board.show_result)
     failed = [result for result in results if result.outcome == "failed"]
     if content and views.content(chapter, WORK) == content:
-        state.record(chapter, {r.step.id: r.passed for r in results}, content)
+        state.record(chapter, {r.step.id: r.passed for r in results}, content, part=bool(only))
     if failed:
         board.show_failure(failed[0])
         print()
     print(board.summary(chapter, results))
     if failed:
         return 1
+    if only:
+        return 0
     if not content:
         print(say("begin", number=chapter.number))
     elif all(result.passed for result in results):

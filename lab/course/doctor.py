@@ -6,16 +6,14 @@ import fcntl
 import os
 import platform
 import shutil
-import signal
 import subprocess
 from pathlib import Path
 
 from lab.course import board
-from lab.course.host import removed
 from lab.course.manifest import CHECKOUT
-from lab.course.runner import work_place
+from lab.course.runner import GROUPS, lab_groups, remove_groups, work_place
 from lab.course.words import say
-from mydocker.cgroups import hierarchies, tree
+from mydocker.cgroups import hierarchies
 from mydocker.errors import Error
 
 TOOLS = {
@@ -119,16 +117,6 @@ def left() -> list[Finding]:
     return found
 
 
-def lab_groups() -> list[str]:
-    """The control groups that checkpoints have left, deepest first."""
-    found = []
-    for hierarchy in hierarchies.mounted():
-        for path in tree.children(hierarchy.top or "/"):
-            if os.path.basename(path).startswith("mydocker-lab-"):
-                found += [*tree.below(path), path]
-    return found
-
-
 def running() -> bool:
     """Whether somebody is checking a chapter at this moment."""
     with (work_place() / "lock").open("w") as lock:
@@ -145,12 +133,8 @@ def clean() -> int:
         [str(CHECKOUT / "build/mydocker"), "--reference", "system", "check", "--repair"],
         check=False,
     )
-    if not running():
-        for group in lab_groups():
-            for pid in tree.processes(group):
-                os.kill(pid, signal.SIGKILL)
-            if tree.wait_until(lambda directory=group: removed(directory), 2.0):  # type: ignore[misc]
-                print(f"{say('left-from')}: {group}")
+    for group in [] if running() else remove_groups(GROUPS):
+        print(f"{say('left-from')}: {group}")
     if done.returncode == 0:
         print(say("clean"))
     return done.returncode

@@ -18,6 +18,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,10 +64,11 @@ class Done:
         """The command as it can be typed."""
         return command(*self.words)
 
-    def refuse_as(self, diagnosis: str, expected: str = "exit 0") -> NoReturn:
+    def refuse_as(self, diagnosis: str, expected: str = "exit 0", **facts: str) -> NoReturn:
         """Say that this should not have failed, and by which mistake it did."""
         line = self.err.splitlines()[0] if self.err else ""
-        raise Wrong(diagnosis, expected=expected, got=f"exit {self.code}: {line}", see=self.see)
+        got = f"exit {self.code}: {line}"
+        raise Wrong(diagnosis, expected=expected, got=got, see=self.see, **facts)
 
     def refuse(self, diagnosis: str = "refused", expected: str = "") -> NoReturn:
         """Say that this should not have failed: what mydocker said, and whose fault it is."""
@@ -76,7 +78,9 @@ class Done:
         facts: dict[str, str] = {}
         if found := re.search(r"this is a bug, in (\S+)", self.err):
             place = re.sub(r"^.*/(work|mydocker)/", r"\1/", found[1])
-            diagnosis, facts = "crash", {"place": place, "error": line.partition("mydocker: ")[2]}
+            late = "ModuleNotFoundError" in line
+            facts = {"place": place, "error": line.partition("mydocker: ")[2]}
+            diagnosis = "late-import" if late else "crash"
         elif "is not written yet" in self.err:
             diagnosis, facts = "unwritten", {"what": line, "module": ""}
         raise Wrong(
@@ -110,11 +114,12 @@ class Host:
         stock: Path,
         env: dict[str, str],
         network: bool = False,
+        groups: str = "/mydocker-lab-",
     ) -> None:
         self.launcher = launcher
         self.directory = directory
         self.root = directory / "state"
-        self.cgroup_parent = f"/mydocker-lab-{secrets.token_hex(4)}"
+        self.cgroup_parent = f"{groups}{secrets.token_hex(4)}"
         directory.mkdir()
         subprocess.run(["cp", "-al", str(stock), str(self.root)], check=True)
         own = {"MYDOCKER_ROOT": str(self.root), "MYDOCKER_CGROUP_PARENT": self.cgroup_parent}
@@ -129,6 +134,7 @@ class Host:
         self.namespaces = {kind: self.namespace(kind) for kind in KINDS}
         self.before = self.mounts()
         self.hostname = os.uname().nodename
+        self.cwd = "/"
         self.procs: list[subprocess.Popen[bytes]] = []
 
     def _hold(self, network: bool) -> int:
@@ -159,7 +165,7 @@ class Host:
         os.setsid()
         for fd, _ in self._doors:
             syscalls.setns(fd, 0)
-        os.chdir("/")
+        os.chdir(self.cwd)
 
     # Commands
 
@@ -251,6 +257,23 @@ class Host:
             os.close(ours)
         return code, out.decode(errors="replace")
 
+    def raw(self, *words: str) -> bytes:
+        """Run `mydocker words…`, which must succeed; the very bytes that it writes to stdout."""
+        process = self.popen(*words)
+        try:
+            out, err = process.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.hangs(command(*words), PATIENCE)
+        if process.returncode:
+            Done(words, process.returncode, "", err.decode(errors="replace")).refuse()
+        return out
+
+    def told(self, words: tuple[str, ...], process: subprocess.Popen[bytes]) -> Done:
+        """A process that has ended, with what it said."""
+        out, err = process.communicate(timeout=PATIENCE)
+        text = (out.decode(errors="replace"), err.decode(errors="replace"))
+        return Done(words, process.returncode, *text)
+
     def shell(self, script: str) -> str:
         """What a shell on this host prints: for tools such as ip and iptables-save."""
         done = subprocess.run(
@@ -263,6 +286,56 @@ class Host:
             check=False,
         )
         return done.stdout + done.stderr
+
+    def within(self, work: Callable[[], bytes]) -> bytes:
+        """What `work()` gives in a process on this host."""
+        return forked(work, self.enter)
+
+    def mount_tmpfs(self, path: Path) -> None:
+        """Mount a filesystem of its own on this host; the checker sees it by `seen`."""
+        path = Path(path)
+
+        def work() -> bytes:
+            path.mkdir(parents=True, exist_ok=True)
+            syscalls.mount("tmpfs", str(path), "tmpfs", 0, "mode=755")
+            return b""
+
+        self.within(work)
+        self.before = self.mounts()
+
+    def seen(self, path: Path) -> Path:
+        """A path of this host's, as the checker can open it."""
+        return Path(f"/proc/{self.holder}/root{path}")
+
+    def import_layer(self, base: str, tar: Path, name: str) -> None:
+        """An image: `base` with the tar as its top layer, unpacked by the code under test."""
+        home = Path(__file__).resolve().parents[2]
+        script = f"""if True:
+            import os, sys
+            sys.path[:0] = [{str(home)!r}]
+            if os.path.isdir(os.environ.get("MYDOCKER_WORK", "")):
+                from mydocker import upper
+                upper.install({str(home)!r}, os.environ["MYDOCKER_WORK"], [])
+            from mydocker.errors import as_error
+            from mydocker.rootfs.store import Store
+            store, file = Store({str(self.root)!r}), open({str(tar)!r}, "rb")
+            try:
+                store.add(store.find({base!r}), lambda: file.read(1 << 16), {name!r})
+            except Exception as error:
+                told = as_error(error, "unpack")
+                sys.exit("mydocker: " + str(told) + chr(10) + "hint: " + told.hint)
+        """
+        command = [sys.executable, "-I", "-S", "-c", script]
+        done = subprocess.run(
+            command,
+            env=self.env,
+            capture_output=True,
+            text=True,
+            preexec_fn=self.enter,
+            check=False,
+        )
+        if done.returncode:
+            Done(("import", tar.name, name), done.returncode, done.stdout, done.stderr).refuse()
 
     def hangs(self, see: str, seconds: float = PATIENCE, diagnosis: str = "hangs") -> NoReturn:
         """Say that something does not end, and what each of its processes waits for."""
@@ -472,6 +545,43 @@ class Container:
         except subprocess.TimeoutExpired:
             self.host.hangs(self.see, seconds)
         return self.process.returncode
+
+
+def forked(work: Callable[[], bytes], first: Callable[[], None]) -> bytes:
+    """What `work()` gives in a child that has done `first()`; an error of its is raised here."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            first()
+            os.write(writing, work())
+            code = 0
+        except BaseException as error:
+            os.write(writing, str(error).encode())
+        finally:
+            os._exit(code)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        data = pipe.read()
+    if os.waitpid(pid, 0)[1]:
+        raise OSError(data.decode(errors="replace"))
+    return data
+
+
+def listing_of_namespace(pid: int) -> list[str]:
+    """What is in `/` for whoever joins the mount namespace of a process."""
+    fd = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY)
+
+    def join() -> None:
+        syscalls.setns(fd, syscalls.CLONE_NEWNS)
+
+    try:
+        return (
+            forked(lambda: "\n".join(sorted(os.listdir("/"))).encode(), join).decode().split("\n")
+        )
+    finally:
+        os.close(fd)
 
 
 def read_until(process: subprocess.Popen[bytes], mark: bytes, seconds: float = PATIENCE) -> bytes:

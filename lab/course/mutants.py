@@ -83,9 +83,11 @@ def mutants(chapter: Chapter | None = None) -> list[Mutant]:
 
 def main(names: list[str]) -> int:
     """Run mutants and show what became of them."""
-    bad = 0
-    for mutant in mutants():
-        if names and not any(name in mutant.name for name in names):
+    bad, known = 0, mutants()
+    whole = {mutant.name for mutant in known} & set(names)
+    for mutant in known:
+        wanted = mutant.name in whole or any(n in mutant.name for n in names if n not in whole)
+        if names and not wanted:
             continue
         result = mutant.check()
         well = (result.step.id, result.diagnosis) == (mutant.step, mutant.diagnosis)

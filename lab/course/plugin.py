@@ -109,7 +109,14 @@ def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Host]:
     assert SESSION is not None
     step = SESSION.chapter.step(request.node.stash[ITEM])
     network = request.node.get_closest_marker("network") is not None
-    made = Host(RUN["launcher"], tmp_path / "host", Path(RUN["stock"]), SESSION.view(step), network)
+    made = Host(
+        RUN["launcher"],
+        tmp_path / "host",
+        Path(RUN["stock"]),
+        SESSION.view(step),
+        network,
+        RUN["groups"],
+    )
     yield made
     made.close()
 
@@ -142,8 +149,10 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 def judge(error: BaseException) -> dict[str, Any]:
     """An exception of a checkpoint as what is told of it."""
     if isinstance(error, Wrong):
-        names = ("diagnosis", "expected", "got", "see", "facts")
-        return {name: getattr(error, name) for name in names}
+        names = ("diagnosis", "expected", "got", "see")
+        work = f"{RUN['work']}/" if RUN.get("work") else "work/"
+        facts = {name: text.replace(work, "work/") for name, text in error.facts.items()}
+        return {**{name: getattr(error, name) for name in names}, "facts": facts}
     if isinstance(error, views.Unfit):
         return {"diagnosis": error.diagnosis, "facts": error.facts}
     if "Timeout" in str(error):

@@ -41,9 +41,16 @@ class Progress:
         known.setdefault("steps", {})
         return known
 
-    def record(self, chapter: Chapter, passed: dict[str, bool], content: str) -> None:
-        """Remember the outcome of a whole run of the chapter's checkpoints."""
-        self.of(chapter).update(steps=passed, hash=content)
+    def record(
+        self, chapter: Chapter, passed: dict[str, bool], content: str, part: bool = False
+    ) -> None:
+        """Remember the outcome of a run of the chapter's checkpoints; only of a `part` of them,
+        it does not vouch for what is in `work/` as a whole."""
+        known = self.of(chapter)
+        if part:
+            known["steps"].update(passed)
+        else:
+            known.update(steps=passed, hash=content)
         self.save()
 
     def passed(self, chapter: Chapter) -> bool:

@@ -6,8 +6,10 @@ import fcntl
 import hashlib
 import json
 import os
+import secrets
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -17,13 +19,19 @@ from typing import TYPE_CHECKING, Any
 
 from lab.course import words
 from lab.course.contain import Box
+from lab.course.host import removed, thaw
 from lab.course.manifest import CHECKOUT, Chapter, Mistake, Step
 from lab.course.words import language, say
+from mydocker.cgroups import hierarchies, tree
+from mydocker.linux import process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 SLOWER = float(os.environ.get("LAB_PATIENCE", "1"))
+GROUPS = "mydocker-lab-"
+"""How the names of the control groups begin that checkpoints use."""
+
 LIMIT = 240.0 * SLOWER
 """Seconds for a whole chapter."""
 
@@ -71,6 +79,7 @@ class Request:
     pure: bool = False
     passed: list[str] = field(default_factory=list)
     verbose: bool = False
+    token: str = field(default_factory=lambda: secrets.token_hex(4))
 
 
 def check(request: Request, tell: Callable[[Result], None] = lambda result: None) -> list[Result]:
@@ -93,6 +102,7 @@ def check(request: Request, tell: Callable[[Result], None] = lambda result: None
         finally:
             if box:
                 box.end()
+            remove_groups(f"{GROUPS}{request.token}-")
             for fd in (reading, writing, log):
                 if fd >= 0:
                     os.close(fd)
@@ -117,7 +127,19 @@ def _collect(
             results.append(result)
             tell(result)
     if not ended:
-        box.end()
+        killed = box.wait(1.0) > 128
+        left = [
+            step for step in request.chapter.steps if step.id not in {r.step.id for r in results}
+        ]
+        left = [step for step in left if step.id in (request.only or [step.id])]
+        if left and (killed or time.monotonic() >= deadline):
+            facts = {"seconds": f"{LIMIT:g}", "waits": ""}
+            diagnosis = "checker-killed" if killed else "hangs"
+            results.append(Result(left[0], "failed", diagnosis=diagnosis, facts=facts))
+            results += [Result(step, "skipped", needs=left[0].id) for step in left[1:]]
+            for result in results[-len(left) :]:
+                tell(result)
+            return results
         said = ""
         if not request.verbose:
             os.lseek(log, 0, 0)
@@ -155,6 +177,7 @@ def _pytest(
         "scratch": str(scratch),
         "stock": str(scratch / "stock"),
         "launcher": str(CHECKOUT / "build" / "mydocker"),
+        "groups": f"/{GROUPS}{request.token}-",
     }
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("MYDOCKER_")},
@@ -177,6 +200,27 @@ def _pytest(
     command += [f"--timeout={30 * SLOWER:g}"]
     command += ["-v"] if request.verbose else ["-q", "--tb=short"]
     os.execve(sys.executable, [*command, str(request.chapter.directory)], environment)
+
+
+def lab_groups(prefix: str = GROUPS) -> list[str]:
+    """The control groups of checkpoints that there are, deepest first."""
+    found = []
+    for hierarchy in hierarchies.mounted():
+        for path in tree.children(hierarchy.top or "/"):
+            if os.path.basename(path).startswith(prefix):
+                found += [*tree.below(path), path]
+    return found
+
+
+def remove_groups(prefix: str) -> list[str]:
+    """Remove the groups of checkpoints that have ended, and who is still in them; which."""
+    found = lab_groups(prefix)
+    thaw(found)
+    for group in found:
+        for pid in tree.processes(group):
+            process.kill(pid, signal.SIGKILL)
+        tree.wait_until(lambda directory=group: removed(directory), 2.0)  # type: ignore[misc]
+    return found
 
 
 def work_place() -> Path:

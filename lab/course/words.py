@@ -40,6 +40,11 @@ COMMON = {
         "Your code raised {error} in {place}.",
         "你的代码在 {place} 抛出了 {error}。",
     ),
+    "late-import": (
+        "A module is imported too late: the first process has forbidden it, as the file would come "
+        "from the container. Import it at the top of the module ({error}).",
+        "模块导入得太晚：第一个进程已经禁止导入，因为那个文件会来自容器。请在模块开头导入（{error}）。",
+    ),
     "hangs": (
         "It did not come to an end and was stopped after {seconds} seconds. {waits}",
         "它一直不结束，{seconds} 秒后被停掉。{waits}",
@@ -55,6 +60,10 @@ COMMON = {
     "leftover": (
         "After the end something is still there that was not there before.",
         "结束之后，多出了之前没有的东西。",
+    ),
+    "checker-killed": (
+        "Your code has killed the checkpoint itself: a signal went to -1, to 0 or to a wrong pid.",
+        "你的代码把检查程序自己杀掉了：信号发给了 -1、0 或错误的 pid。",
     ),
     "broken-check": (
         "The checkpoint itself failed, which is the course's fault: {error}. Run again with -v.",
@@ -118,6 +127,6 @@ WORDS = {
     "clean": ("nothing of mydocker's is left on this host", "这台主机上没有 mydocker 留下的东西"),
     "doctor-ok": ("this machine is fit for the course", "这台机器可以用来上这门课"),
     "doctor-bad": ("{n} things to put right", "有 {n} 处需要处理"),
-    "left-from": ("moved what was left by hand", "清理遗留"),
+    "left-from": ("removed", "已删除"),
     "root": ("the checkpoints need root", "检查需要 root 权限"),
 }

@@ -3,13 +3,7 @@
 The book tars the whole mounted root. Here only the upper directory is read: overlayfs has put
 there every file that was made or changed, whole, and a mark for every one that was deleted. So a
 small change of a big image is a small layer, and what is mounted in the container (volumes, /proc)
-was never in it. What is left to do is to say the marks in the words of a tar (OCI image-spec,
-layer.md, "Whiteouts"):
-
-    upper directory (overlayfs)                     tar
-    character device 0:0 called `x`                 empty file `.wh.x`
-    directory with trusted.overlay.opaque = "y"     the directory, and in it `.wh..wh..opq`
-    anything else                                   itself
+was never in it. What is left to do is to say the marks in the words of a tar: whiteout.py has both.
 
 Invariant: the layer holds what the container changed, all of it, and nothing of the host: no link
 is followed, no volume is entered, and none of overlayfs's own marks leaves.
@@ -19,9 +13,10 @@ from __future__ import annotations
 
 from mydocker.errors import Error
 from mydocker.linux.trace import step
-from mydocker.rootfs import layer, tar
-from mydocker.rootfs.layer import OPAQUE, OVERLAY, WHITEOUT
+from mydocker.rootfs import layer
+from mydocker.rootfs.layer import OPAQUE, WHITEOUT
 from mydocker.rootfs.tar import Member, printable
+from mydocker.rootfs.whiteout import is_whiteout, take_marks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,25 +73,3 @@ def changed(
         yield member, fd, base
         if opaque:
             yield Member(member.name + OPAQUE), fd, base
-
-
-def is_whiteout(member: Member) -> bool:
-    """Whether overlayfs says "deleted" with it."""
-    return member.type == tar.CHAR and (member.major, member.minor) == (0, 0)
-
-
-def take_marks(member: Member) -> bool:
-    """Take overlayfs's own attributes from the member; whether they said that it is opaque.
-
-    Most of them are notes of the kernel's to itself (origin, impure, …). Two would make the layer
-    wrong: `redirect` says that the content of a renamed directory is under its old name below, and
-    `metacopy` that only the attributes of a file were copied up. Neither can be said in a tar;
-    overlay.py mounts without them.
-    """
-    marks = {name for name in member.xattrs if name.startswith(OVERLAY)}
-    opaque = member.xattrs.get(OVERLAY + b"opaque") == b"y"
-    for mark in sorted(marks):
-        if mark in (OVERLAY + b"redirect", OVERLAY + b"metacopy"):
-            raise Error("commit", printable(member.name), f"has the attribute {printable(mark)}")
-        del member.xattrs[mark]
-    return opaque

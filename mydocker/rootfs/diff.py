@@ -16,8 +16,8 @@ import os
 import stat
 
 from mydocker.rootfs import layer
-from mydocker.rootfs.commit import is_whiteout
 from mydocker.rootfs.layer import OVERLAY, lstat
+from mydocker.rootfs.whiteout import is_whiteout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -40,32 +40,52 @@ PROPAGATION = {
 
 
 def mount_one(root: int, mount: Mount, tree: int = -1) -> None:
-    """One filesystem, or one bind mount, at its destination inside the root."""
+    """One filesystem, or one bind mount, at its destination inside the root.
+
+    tree: a detached mount to attach there, in the place of the source (idmap.py).
+    """
     flags, propagation, data = parse_options(mount.options)
-    bind = bool(flags & syscalls.MS_BIND)
-    directory = os.path.isdir(files.by_fd(tree) if tree >= 0 else mount.source) if bind else True
-    if mount.type in ("proc", "sysfs"):
-        refuse_link(root, mount.destination)
     target = -1
     try:
-        target = files.make_in_root(root, mount.destination, directory)
+        target = target_of(root, mount, files.by_fd(tree) if tree >= 0 else mount.source)
         if tree >= 0:
             syscalls.move_mount(tree, target)
-        elif bind:
-            syscalls.mount(mount.source, files.by_fd(target), "", flags & FLAGS["rbind"])
         else:
-            syscalls.mount(mount.source or mount.type, files.by_fd(target), mount.type, flags, data)
+            attach(target, mount, flags, data)
     except KernelError as error:
         raise KernelError("mount", mount.destination, error.errno) from None
     finally:
         if target >= 0:
             os.close(target)
-    # `target` is what lies under the new mount; opened again, the name leads to the mount itself.
+    restrict(root, mount, flags, propagation)
+
+
+def target_of(root: int, mount: Mount, source: str) -> int:
+    """A descriptor of the place to mount on, made if it is missing: a file to bind a file on."""
+    if mount.type in ("proc", "sysfs"):
+        refuse_link(root, mount.destination)
+    bind = "bind" in mount.options or "rbind" in mount.options
+    return files.make_in_root(root, mount.destination, os.path.isdir(source) if bind else True)
+
+
+def attach(target: int, mount: Mount, flags: int, data: str) -> None:
+    """mount(2) on the descriptor: a bind of the source, or a new filesystem of the type."""
+    if flags & syscalls.MS_BIND:
+        syscalls.mount(mount.source, files.by_fd(target), "", flags & FLAGS["rbind"])
+    else:
+        syscalls.mount(mount.source or mount.type, files.by_fd(target), mount.type, flags, data)
+
+
+def restrict(root: int, mount: Mount, flags: int, propagation: int) -> None:
+    """Give a mount that was made what mount(2) ignored when it made it.
+
+    A bind mount ignores all other flags: they take a second call, which must repeat those that the
+    source has, or a user namespace may not make it. The propagation takes a call of its own.
+    """
+    # The descriptor that was mounted on lies under the mount; the name now leads to the mount.
     mounted = files.open_in_root(root, mount.destination)
     try:
-        if bind and flags & ~FLAGS["rbind"]:
-            # A bind mount ignores the other flags when it is made: they take a second call, which
-            # must repeat those that the source has, or a user namespace may not make it.
+        if flags & syscalls.MS_BIND and flags & ~FLAGS["rbind"]:
             kept = os.fstatvfs(mounted).f_flag & 0xF
             again = flags & ~syscalls.MS_REC | kept | syscalls.MS_BIND | syscalls.MS_REMOUNT
             syscalls.mount("", files.by_fd(mounted), "", again)

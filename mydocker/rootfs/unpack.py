@@ -21,8 +21,8 @@ import stat
 
 from mydocker.errors import Error, KernelError
 from mydocker.linux import syscalls
-from mydocker.rootfs import tar
-from mydocker.rootfs.layer import DEEPEST, HOSTS, OPAQUE, OVERLAY, WHITEOUT, lstat
+from mydocker.rootfs import tar, whiteout
+from mydocker.rootfs.layer import DEEPEST, HOSTS, OVERLAY, WHITEOUT, lstat
 from mydocker.rootfs.skeleton import Skeleton, replaced
 from mydocker.rootfs.tar import Member, printable
 from mydocker.spec import Struct
@@ -108,7 +108,7 @@ class _Unpacker:
         parent, real = self._parent(member, parts)
         path = real + base
         if base.startswith(WHITEOUT):
-            self._whiteout(member, base, parent, real)
+            whiteout.apply(member, base, parent)
         elif member.type == tar.REGULAR:
             self._regular(member, base, parent, path, reader)
         elif member.type == tar.DIRECTORY:
@@ -233,7 +233,7 @@ class _Unpacker:
                 self._discard(base, parent, path)
                 os.mkdir(base, 0o700, dir_fd=parent)
                 if _is_whiteout(found):  # deleted below, and made anew here
-                    self._make_opaque(base, parent)
+                    whiteout.make_opaque(f"/proc/self/fd/{parent}/{os.fsdecode(base)}")
         self.directories[path] = member
 
     def _hard_link(self, member: Member, base: bytes, parent: int, path: bytes) -> None:
@@ -261,27 +261,6 @@ class _Unpacker:
             )
         finally:
             os.close(source)
-
-    def _whiteout(self, member: Member, base: bytes, parent: int, real: bytes) -> None:
-        if base == OPAQUE:
-            os.setxattr(f"/proc/self/fd/{parent}", OVERLAY + b"opaque", b"y")
-            return
-        if base.startswith(WHITEOUT + WHITEOUT):
-            return  # AUFS's own book-keeping, which old images still have
-        deleted = base[len(WHITEOUT) :]
-        if deleted in (b"", b".", b".."):
-            raise Error("unpack", printable(member.name), "deletes a name that cannot be")
-        found = lstat(deleted, parent)
-        if found is None:
-            os.mknod(deleted, stat.S_IFCHR, 0, dir_fd=parent)
-            times = (member.mtime, member.mtime)
-            os.utime(deleted, ns=times, dir_fd=parent, follow_symlinks=False)
-        elif stat.S_ISDIR(found.st_mode):
-            self._make_opaque(deleted, parent)  # a whiteout is about the layers below, not this one
-
-    def _make_opaque(self, base: bytes, parent: int) -> None:
-        path = b"/proc/self/fd/%d/%s" % (parent, base)
-        os.setxattr(path, OVERLAY + b"opaque", b"y", follow_symlinks=False)
 
     def _discard(self, base: bytes, parent: int, path: bytes) -> None:
         """Take the name away. A regular file is kept aside: its bytes are part of the tar."""
