@@ -19,6 +19,7 @@ from tests.integration.network.conftest import (
     sh,
     sysctl,
 )
+from tests.integration.test_import_budget import COMMANDS, DEAR, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -296,3 +297,11 @@ def test_explain_tells_each_netlink_request_and_rule(docker: Mydocker) -> None:
         assert text in told, told
     sections = {line[9:31].strip() for line in told.splitlines() if "RTM_" in line}
     assert sections == {"6.4 bridge", "6.5 endpoint"}
+
+
+def test_a_run_on_a_bridge_imports_nothing_that_is_dear(docker: Mydocker, net1: str) -> None:
+    *_, loaded = run(docker, "-net", net1, "-p", "8080:80", "true")
+    assert "mydocker.network.nat" in loaded
+    dear = {*DEAR, "pyroute2", "ipaddress"}
+    assert loaded & dear == set()
+    assert {name for name in loaded if name.startswith("mydocker.cli")} == COMMANDS
