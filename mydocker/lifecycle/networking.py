@@ -41,6 +41,8 @@ FILES = ("hosts", "hostname", "resolv.conf")
 
 def plan(containers: Containers, asked: Options, image: Image) -> Wish:
     """The wish that the flags make; Usage or NotFound says what is wrong with them."""
+    if not asked.network:
+        raise Usage("--network", "", "needs a value")
     mode, _, target = asked.network.partition(":")
     wish = Wish(mode=mode if mode in ("none", "host", "container") else "network")
     for text in asked.publish:

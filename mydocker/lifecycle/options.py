@@ -72,7 +72,7 @@ class Options(Struct):
     security_opt: list[str] = []
     oom_score_adj: int | None = None
     userns: str | None = None
-    network: str = ""
+    network: str = "default"
     publish: list[str] = []
     publish_all: bool = False
     ip: str = ""

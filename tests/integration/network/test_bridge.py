@@ -54,7 +54,6 @@ def test_the_address_in_the_subnet_is_the_gateway_s_and_the_bridge_is_called_as_
     assert config == [{"Subnet": "192.168.10.0/24", "Gateway": "192.168.10.1"}]
 
 
-@pytest.mark.v2
 def test_a_container_has_its_address_its_mac_and_its_route_before_its_first_instruction(
     docker: Mydocker, net1: str
 ) -> None:
@@ -159,7 +158,6 @@ def test_a_container_cannot_reach_the_host_s_own_loopback(
             assert connection.recv(100) == b"gateway\n"
 
 
-@pytest.mark.v2
 def test_nothing_is_left_when_the_container_and_the_network_are_gone(
     docker: Mydocker, net1: str, net_host: NetHost
 ) -> None:
@@ -229,7 +227,6 @@ def test_an_address_is_released_however_the_container_ends(docker: Mydocker, net
     assert network(docker, net1)["Containers"] == {}
 
 
-@pytest.mark.v2
 def test_the_bridge_network_is_made_when_it_is_first_wanted(docker: Mydocker) -> None:
     assert "10.77.0.2/24" in inside(docker, "bridge", "ip addr")
     assert network(docker, "bridge")["Interface"] == "mydocker0"

@@ -160,6 +160,13 @@ def test_ls_and_prune(docker: Mydocker, net1: str) -> None:
         network(docker, "net2")["Id"][:12] + "\n"
     )
     assert len(docker.ok("network", "ls", "-q", "--filter", "label=a").split()) == 2
+    told = docker.ok("network", "ls", "--format", "{{.Name}} {{.Driver}}", "-f", "driver=bridge")
+    assert told == "net1 bridge\nnet2 bridge\nnet3 bridge\n"
+    told = docker.ok(
+        "network", "inspect", "-f", "{{.Name}} {{(index .IPAM.Config 0).Subnet}}", net1
+    )
+    assert told == "net1 192.168.10.0/24\n"
+    assert docker.ok("inspect", "--format", "{{.Driver}}", net1) == "bridge\n"
     assert docker.ok("network", "prune", "-f") == "Deleted Networks:\nnet3\n"
     assert names(docker) == ["net1", "net2"] or names(docker) == ["net2", "net1"]
     identity = network(docker, "net2")["Id"]
