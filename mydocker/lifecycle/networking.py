@@ -9,13 +9,12 @@ released after its last.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 
 from mydocker.errors import Conflict, Corrupt, Error, KernelError, NotFound, Usage
 from mydocker.lifecycle.containers import Containers
-from mydocker.linux import files, netlink
+from mydocker.linux import files, jsontext, netlink
 from mydocker.network import endpoint, members, names, ports, upkeep
 from mydocker.network.record import PREDEFINED, Endpoint, Network, Networks, Port
 from mydocker.network.wish import Attachment, Wish
@@ -161,7 +160,7 @@ def load(container: Container) -> Wish:
     if not os.path.exists(path):
         return Wish()
     try:
-        return Wish.from_json(json.loads(files.read(path)))
+        return Wish.from_json(jsontext.loads(files.read(path)))
     except (ValueError, TypeError, AttributeError):
         raise Corrupt("network wish", path, "does not hold one") from None
 
@@ -173,7 +172,7 @@ def save(container: Container, wish: Wish) -> None:
 
 def text(wish: Wish) -> str:
     """The wish as its file has it."""
-    return json.dumps(wish.to_json(), indent=2) + "\n"
+    return jsontext.dumps(wish.to_json(), indent=2) + "\n"
 
 
 # While it runs
