@@ -117,6 +117,7 @@ def main() -> None:
         if given.what == "profile":
             profile.main(given.rounds)
         else:
+            host.own_network()
             compare(given.rounds, given.only, given.output)
     except host.Failed as error:
         sys.exit(f"bench: {error}")

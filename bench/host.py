@@ -11,6 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from mydocker.linux import link, syscalls
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 LAUNCHER = CHECKOUT / "build" / "mydocker"
 ROOTFS_TAR = CHECKOUT / "build" / "busybox.tar"
@@ -139,3 +141,9 @@ def facts(directory: Path) -> dict[str, object]:
         "filesystem": call(["stat", "-f", "-c", "%T", str(directory)]).strip(),
         "load": round(os.getloadavg()[0], 1),
     }
+
+
+def own_network() -> None:
+    """Go on in a network namespace of our own: the machine's bridges and rules are not touched."""
+    syscalls.unshare(syscalls.CLONE_NEWNET)
+    link.set_up("lo")

@@ -62,6 +62,22 @@ class Run(Work):
         return (ended - began) / 1e6
 
 
+class Bridge(Work):
+    """The same on a bridge: an address, a pair of interfaces, a look at the rules.
+
+    podman is no peer here: it keeps what it gave out in /var/lib/cni, whatever it is told.
+    """
+
+    name = "bridge"
+    title = "`run --rm busybox true`, on a bridge"
+    peers = (Docker,)
+    budgets = (Budget(("docker",), 0.7, 0.3),)
+
+    def sample(self, engine: Engine) -> float:
+        began, ended = host.timed(engine.run("--network", "bridge"), engine.environment)
+        return (ended - began) / 1e6
+
+
 class Exec(Work):
     """A second command, in a container that runs."""
 
@@ -238,6 +254,7 @@ class List(Work):
 
 WORKS: tuple[Work, ...] = (
     Run(),
+    Bridge(),
     Exec(),
     Memory(),
     Import(),

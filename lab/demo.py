@@ -14,8 +14,9 @@ TRANSCRIPT is the table. A section starts with its number and a title; below it 
     ≠ TEXT       … must not contain
     ? STATUS     the exit status of the last `$` command, when it is not to be 0
 
-All of it happens in a state directory and under a cgroup of its own, removed afterwards: a
-reader's own containers are never touched.
+All of it happens in a state directory, under a cgroup and in a network namespace of its own,
+removed afterwards: a reader's own containers and network are never touched. The world outside is
+one more network namespace, {outside} being a process in it.
 """
 
 from __future__ import annotations
@@ -104,6 +105,26 @@ $ build/mydocker run -ti -e bird=123 -e luck=bird sh
 = \bbird=123
 = \bluck=bird
 ≠ MYDOCKER_ROOT
+
+6.5 A network: a bridge, addresses, the way out, and a port that leads in
+$ build/mydocker network create --driver bridge --subnet 192.168.10.1/24 testbridge
+$ build/mydocker run -ti -net testbridge sh
+# ip addr show eth0 | grep inet
+2$ build/mydocker run -ti -net testbridge ping -c 1 192.168.10.2
+= 1 packets received
+# ping -c 1 110.242.68.66
+= bytes from 110\.242\.68\.66
+# exit
+= inet 192\.168\.10\.2/24
+$ build/mydocker run -ti -p 80:80 -net testbridge sh
+# nc -lp 80 > /heard &
+2$ build/mydocker network inspect --graph testbridge
+= 0\.0\.0\.0:80->80/tcp
+2$ nsenter --net=/proc/{outside}/ns/net sh -c 'echo hello | busybox nc -w 1 198.51.100.1 80'
+# wait; cat /heard
+= ^hello
+# exit
+$ build/mydocker network rm testbridge
 
 And nothing is left on the host
 $ build/mydocker ps -aq | xargs -r build/mydocker rm
@@ -206,6 +227,7 @@ def sections(transcript: str) -> list[tuple[str, list[tuple[str, str]]]]:
     is_v2 = os.path.exists("/sys/fs/cgroup/cgroup.controllers")
     names = ("cpu.weight", "memory.max") if is_v2 else ("cpu.shares", "memory.limit_in_bytes")
     transcript = transcript.replace("{parent}", os.environ["MYDOCKER_CGROUP_PARENT"].strip("/"))
+    transcript = transcript.replace("{outside}", os.environ.get("LAB_OUTSIDE", ""))
     transcript = transcript.replace("{limits}", " ".join(f"--include={name}" for name in names))
     found = []
     for block in transcript.strip().split("\n\n"):
@@ -236,6 +258,7 @@ def play(steps: list[tuple[str, str]]) -> None:
                     last.finish()
                     show(f"\n{first.line()}")
                 case "#":
+                    last = first
                     first.type(text)
                 case "...":
                     first.follow(seconds=3)
@@ -275,12 +298,39 @@ def clean_up(state: str, volume_is_ours: bool) -> None:
     shutil.rmtree(state)
 
 
+def go_apart() -> None:
+    """Go on in a network namespace of our own, by executing ourselves there."""
+    if "LAB_OUTSIDE" not in os.environ:
+        os.environ["LAB_OUTSIDE"] = "0"
+        os.execvp("unshare", ["unshare", "--net", sys.executable, *sys.argv])
+
+
+def make_outside() -> subprocess.Popen[bytes]:
+    """A host outside, which has the seed's address of a server on the Internet; it is kept by the
+    process that is returned."""
+    process = subprocess.Popen(["unshare", "--net", "sleep", "infinity"])
+    os.environ["LAB_OUTSIDE"] = str(process.pid)
+    theirs = f"/proc/{process.pid}/ns/net"
+    while os.readlink(theirs) == os.readlink("/proc/self/ns/net"):
+        time.sleep(0.01)
+    inside = f"nsenter --net={theirs} ip"
+    quietly(
+        f"ip link set lo up; ip link add uplink type veth peer name eth0 netns {process.pid} &&"
+        "ip addr add 198.51.100.1/24 dev uplink && ip link set uplink up &&"
+        f"{inside} addr add 198.51.100.2/24 dev eth0 && {inside} link set eth0 up &&"
+        f"{inside} addr add 110.242.68.66/32 dev eth0 && ip route add default via 198.51.100.2"
+    )
+    return process
+
+
 def main(wanted: list[str]) -> int:
     os.chdir(CHECKOUT)
+    go_apart()
     state = tempfile.mkdtemp(prefix="mydocker-demo-")
     os.environ["MYDOCKER_ROOT"] = f"{state}/root"
     os.environ["MYDOCKER_CGROUP_PARENT"] = f"/mydocker-demo-{os.getpid()}"
     volume_is_ours = not os.path.exists(VOLUME)
+    outside = make_outside()
     try:
         try:
             quietly("build/mydocker import -c 'CMD [\"sh\"]' build/busybox.tar busybox:latest")
@@ -296,6 +346,9 @@ def main(wanted: list[str]) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    finally:
+        outside.kill()
+        outside.wait()
     show("\n── Every command did what it should.\n")
     return 0
 

@@ -7,7 +7,7 @@ rather than made up. Maps whose keys the user chose are `Map`s, for `--format`.
 from __future__ import annotations
 
 from mydocker.cli.template import Map
-from mydocker.lifecycle import images, select
+from mydocker.lifecycle import images, reach, select
 from mydocker.lifecycle.container import Container
 
 TYPE_CHECKING = False
@@ -173,8 +173,10 @@ def networks(record: Container) -> dict[str, Any]:
     empty = {"IPAddress": "", "IPPrefixLen": 0, "Gateway": "", "MacAddress": ""}
     sandbox = f"/proc/{record.pid}/ns/net" if record.pid else ""
     names = select.network_names(record)
-    each = Map({name: dict(empty) for name in names})
-    return {**each[names[0]], "SandboxKey": sandbox, "Ports": Map(), "Networks": each}
+    found = reach.addresses(record)
+    each = Map({name: empty | found.get(name, {}) for name in names})
+    ports = Map(reach.bindings(record))
+    return {**each[names[0]], "SandboxKey": sandbox, "Ports": ports, "Networks": each}
 
 
 def image(store: Store, found: Image) -> dict[str, Any]:

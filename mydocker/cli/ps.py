@@ -11,7 +11,7 @@ import sys
 from mydocker.cli import Globals, report, table
 from mydocker.cli.flags import Command, Flag
 from mydocker.errors import Error, Usage
-from mydocker.lifecycle import repair
+from mydocker.lifecycle import reach, repair
 from mydocker.lifecycle.container import Container
 from mydocker.lifecycle.containers import Containers
 
@@ -124,7 +124,7 @@ def fields(
         "Command": table.command(container.command, whole),
         "RunningFor": f"{table.ago(created)} ago",
         "Status": status(container),
-        "Ports": "",
+        "Ports": reach.ports(container),
         "Names": container.name,
         "Size": written(container) if size else "0B",
         "CreatedAt": f"{created[:10]} {created[11:19]} +0000 UTC",

@@ -9,13 +9,12 @@ released after its last.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 
 from mydocker.errors import Conflict, Corrupt, Error, KernelError, NotFound, Usage
 from mydocker.lifecycle.containers import Containers
-from mydocker.linux import files, netlink
+from mydocker.linux import files, jsontext, netlink
 from mydocker.network import endpoint, members, names, ports, upkeep
 from mydocker.network.record import PREDEFINED, Endpoint, Network, Networks, Port
 from mydocker.network.wish import Attachment, Wish
@@ -41,6 +40,8 @@ FILES = ("hosts", "hostname", "resolv.conf")
 
 def plan(containers: Containers, asked: Options, image: Image) -> Wish:
     """The wish that the flags make; Usage or NotFound says what is wrong with them."""
+    if not asked.network:
+        raise Usage("--network", "", "needs a value")
     mode, _, target = asked.network.partition(":")
     wish = Wish(mode=mode if mode in ("none", "host", "container") else "network")
     for text in asked.publish:
@@ -159,7 +160,7 @@ def load(container: Container) -> Wish:
     if not os.path.exists(path):
         return Wish()
     try:
-        return Wish.from_json(json.loads(files.read(path)))
+        return Wish.from_json(jsontext.loads(files.read(path)))
     except (ValueError, TypeError, AttributeError):
         raise Corrupt("network wish", path, "does not hold one") from None
 
@@ -171,7 +172,7 @@ def save(container: Container, wish: Wish) -> None:
 
 def text(wish: Wish) -> str:
     """The wish as its file has it."""
-    return json.dumps(wish.to_json(), indent=2) + "\n"
+    return jsontext.dumps(wish.to_json(), indent=2) + "\n"
 
 
 # While it runs

@@ -10,7 +10,7 @@ import os
 
 from mydocker.errors import Corrupt, NotFound, Usage
 from mydocker.lifecycle import defaults
-from mydocker.linux import capabilities
+from mydocker.linux import capabilities, files, jsontext
 from mydocker.rootfs import volumes
 from mydocker.spec import (
     Capabilities,
@@ -72,7 +72,7 @@ class Options(Struct):
     security_opt: list[str] = []
     oom_score_adj: int | None = None
     userns: str | None = None
-    network: str = ""
+    network: str = "default"
     publish: list[str] = []
     publish_all: bool = False
     ip: str = ""
@@ -110,12 +110,9 @@ def default_network(root: str, options: Options) -> str:
     name = os.environ.get("MYDOCKER_DEFAULT_NETWORK")
     path = f"{root}/config.json"
     if not name and os.path.exists(path):
-        import json
-
         try:
-            with open(path, encoding="utf-8") as file:
-                name = json.load(file).get("default_network")
-        except (OSError, ValueError, AttributeError):
+            name = jsontext.loads(files.read(path)).get("default_network")
+        except (ValueError, AttributeError):
             raise Corrupt("configuration", path, "is not a JSON object") from None
     return str(name or "none")
 

@@ -7,6 +7,8 @@ check --repair`.
 
 from __future__ import annotations
 
+import os
+
 from mydocker.errors import Conflict
 from mydocker.lifecycle import events, names
 from mydocker.lifecycle.containers import Containers
@@ -24,4 +26,8 @@ def rename(containers: Containers, word: str, name: str) -> None:
         if name != old:
             now.name, now.former_name = name, old
             containers.rename(now)
+    if os.path.exists(f"{now.directory}/network.json"):
+        from mydocker.network import members
+
+        members.rename(containers.root, now.id, name)
     events.container(containers.root, "rename", now, oldName=old)

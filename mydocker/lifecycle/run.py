@@ -114,7 +114,8 @@ def describe(containers: Containers, asked: Options, image: Image) -> tuple[Cont
     container_id = os.urandom(32).hex()
     directory = f"{containers.root}/containers/{container_id}"
     name = names.check(asked.name) if asked.name is not None else names.invent()
-    asked.network = asked.network or options.default_network(containers.root, asked)
+    if asked.network == "default":
+        asked.network = options.default_network(containers.root, asked)
     spec = options.spec(asked, image, container_id, f"{directory}/rootfs")
     policy, most = restart_policy(asked)
     log_opts = options.pairs("log-opt", asked.log_opt)

@@ -6,10 +6,11 @@ A container is asked by a function for each key, so a new filter is one entry of
 
 from __future__ import annotations
 
+import os
 import re
 
 from mydocker.errors import Error, Usage
-from mydocker.lifecycle import defaults
+from mydocker.lifecycle import defaults, reach
 from mydocker.lifecycle.container import Container
 from mydocker.lifecycle.containers import Containers
 from mydocker.lifecycle.state import STATES
@@ -58,7 +59,9 @@ def choose(containers: Containers, found: list[Container], words: list[str]) -> 
 def mounts(container: Container) -> list[Mount]:
     """The mounts that the user asked for, without those that every container has."""
     own = {(mount.destination, mount.type) for mount in defaults.mounts(0)}
-    return [m for m in container.spec().mounts if (m.destination, m.type) not in own]
+    files = os.path.dirname(container.directory) + "/"  # its /etc/hosts is not the user's mount
+    found = [m for m in container.spec().mounts if (m.destination, m.type) not in own]
+    return [m for m in found if not m.source.startswith(files)]
 
 
 def volume_name(mount: Mount, container: Container) -> str:
@@ -78,6 +81,8 @@ def has_label(labels: dict[str, str], wanted: str) -> bool:
 def network_names(container: Container) -> list[str]:
     """The networks that it is in: `none`, `host`, or those that it was connected to."""
     kinds = [namespace.type for namespace in container.spec().linux.namespaces]
+    if reach.networked(container):
+        return reach.names(container)
     return ["none" if "network" in kinds else "host"]
 
 

@@ -247,8 +247,8 @@ def number(asked: Request, name: str, usual: int, most: int) -> int:
     return int(text) if text else usual
 
 
-def remove(root: str, word: str) -> str:
-    """Remove a network that nobody is in; its name."""
+def remove(root: str, word: str) -> None:
+    """Remove a network that nobody is in."""
     networks = Networks(root)
     with networks.lock(), netlink.Netlink() as host:
         network = networks.find(word)
@@ -257,4 +257,3 @@ def remove(root: str, word: str) -> str:
             hint = "mydocker network disconnect, or end them"
             raise Conflict("network", network.name, f"is in use by {', '.join(users)}", hint=hint)
         upkeep.tear_down(networks, host, network)
-        return network.name

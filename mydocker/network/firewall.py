@@ -109,14 +109,15 @@ def wished(
     kept: chains of other networks, whose jumps stay.
     """
     wanted: dict[str, list[str]] = {}
-    jumps = {
-        name: [rule for rule in saved.get(name, []) if rule.split()[-1] in kept]
-        for name in SHARED[table]
-    }
+    ours: dict[str, list[str]] = {name: [] for name in SHARED[table]}
     for key, network in networks.items():
         for chain, (shared, match, rules) in nat.chains(network, key)[table].items():
             wanted[chain] = rules
-            jumps[PREFIX + shared].append(f"{match} -j {chain}".strip())
+            ours[PREFIX + shared].append(f"{match} -j {chain}".strip())
+    jumps = {}
+    for name, own in ours.items():  # whose jump comes first does not matter: so none is moved
+        there = [r for r in saved.get(name, []) if r in own or r.split()[-1] in kept]
+        jumps[name] = list(dict.fromkeys([*there, *own]))
     for name, stages in STAGES.get(table, {}).items():
         if any(jumps[stage.split()[-1]] for stage in stages):
             jumps[name] = list(stages)

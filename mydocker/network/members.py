@@ -91,6 +91,18 @@ def leave(root: str, container: str, only: str = "") -> None:
                 names.change(member.hosts, network.name, "")
 
 
+def rename(root: str, container: str, name: str) -> None:
+    """Let a container be known by another name in all its networks."""
+    networks = Networks(root)
+    with networks.lock():
+        for network in networks.all():
+            member = network.endpoint(container)
+            if member:
+                member.name = name
+                networks.save(network)
+                names.refresh(network)
+
+
 def hold_ports(root: str, held: ports.Held, wanted: list[Port]) -> list[Port]:
     """Keep these ports of the host; Conflict says which container has one, if it is ours."""
     try:

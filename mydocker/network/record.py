@@ -13,11 +13,10 @@ Invariant: an address is taken if and only if an endpoint in the file has it.
 
 from __future__ import annotations
 
-import json
 import os
 
 from mydocker.errors import Conflict, Corrupt, NotFound, Usage
-from mydocker.linux import files, process
+from mydocker.linux import files, jsontext, process
 from mydocker.linux.lock import Lock
 from mydocker.network.ipam import Pool, Subnet, parse_address
 from mydocker.spec import Struct
@@ -163,7 +162,7 @@ class Networks:
             raise NotFound("network", name, "no such network", hint=hint)
         damaged = Corrupt("network record", self.path(name), "does not describe a network")
         try:
-            network = Network.from_json(json.loads(files.read(self.path(name))))
+            network = Network.from_json(jsontext.loads(files.read(self.path(name))))
             if network.name != name or not _sound(network):
                 raise damaged
             network.pool()
@@ -187,7 +186,7 @@ class Networks:
     def save(self, network: Network, durable: bool = False) -> None:
         """Write the file, whole. An endpoint does not outlive the machine, so it need not wait."""
         files.makedirs(self.directory)
-        text = json.dumps(network.to_json(), indent=2) + "\n"
+        text = jsontext.dumps(network.to_json(), indent=2) + "\n"
         files.write_whole(self.path(network.name), text, durable=durable)
 
     def forget(self, network: Network) -> None:

@@ -10,9 +10,8 @@ Everything here is called with the lock of the networks held.
 
 from __future__ import annotations
 
-import json
-
-from mydocker.linux import files, rtnetlink
+from mydocker.errors import Error
+from mydocker.linux import files, jsontext, rtnetlink
 from mydocker.network import bridge, endpoint, firewall, names, vxlan
 from mydocker.network.record import Network, Networks
 
@@ -63,16 +62,16 @@ def forward(networks: Networks) -> None:
     path = f"{networks.root}/ip_forward.json"
     if bridge.set_sysctl("net/ipv4/ip_forward", "1"):
         told = {"net.ipv4.ip_forward": "1", "before": "0", "turned on": now()}
-        files.write_whole(path, json.dumps(told) + "\n")
+        files.write_whole(path, jsontext.dumps(told) + "\n")
 
 
 def forwarding(networks: Networks) -> str:
     """Who made the host a router, as far as we know."""
     state = "on" if files.read("/proc/sys/net/ipv4/ip_forward").strip() == "1" else "off"
     try:
-        told = json.loads(files.read(f"{networks.root}/ip_forward.json"))
+        told = jsontext.loads(files.read(f"{networks.root}/ip_forward.json"))
         return f"{state}; turned on by mydocker at {told['turned on']}"
-    except Exception:
+    except (Error, ValueError, TypeError, KeyError):  # nobody wrote it down
         return state
 
 

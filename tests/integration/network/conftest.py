@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 from pathlib import Path
@@ -112,9 +113,11 @@ class Snapshot:
     """All that a network of ours could change on the host."""
 
     def __init__(self) -> None:
-        self.links = sh("ip -o link | sed 's/^[0-9]*: //'")
+        # Without what depends on whether a bridge has a port just now.
+        self.links = sh("ip -o link | sed 's/^[0-9]*: //; s/NO-CARRIER,//; s/,LOWER_UP//'")
+        self.links = re.sub(r"state \w+ ", "", self.links)
         self.addresses = sh("ip -o -4 address | sed 's/^[0-9]*: //'")
-        self.routes = sh("ip -4 route show table all")
+        self.routes = sh("ip -4 route show table all | sed 's/ linkdown//'")
         program = os.environ.get("MYDOCKER_IPTABLES") or "iptables"
         self.rules = sh(f"{program}-save | sed 's/^#.*//; s/ \\[.*//'")
         self.sysctls = sh(

@@ -19,6 +19,7 @@ from tests.integration.network.conftest import (
     sh,
     sysctl,
 )
+from tests.integration.test_import_budget import COMMANDS, DEAR, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +54,6 @@ def test_the_address_in_the_subnet_is_the_gateway_s_and_the_bridge_is_called_as_
     assert config == [{"Subnet": "192.168.10.0/24", "Gateway": "192.168.10.1"}]
 
 
-@pytest.mark.v2
 def test_a_container_has_its_address_its_mac_and_its_route_before_its_first_instruction(
     docker: Mydocker, net1: str
 ) -> None:
@@ -132,7 +132,7 @@ def test_bridges_are_isolated_from_each_other_and_from_neighbours_of_the_host(
     first = serve("first")
     docker.ok("network", "create", "net2")
     # 143: the time was over. (wget's own -T crashes in busybox 1.35.)
-    told = inside(docker, "net2", f"timeout 1 wget -qO- {first}/cgi-bin/who; echo $?")
+    told = inside(docker, "net2", f"timeout 1 wget -qO- {first}/cgi-bin/who 2>/dev/null; echo $?")
     assert told == "143\n"
     net_host.outside.sh(f"ip route add {first} via {HOST}")
     assert net_host.outside.get(first, 80, 0.5) == ""
@@ -158,7 +158,6 @@ def test_a_container_cannot_reach_the_host_s_own_loopback(
             assert connection.recv(100) == b"gateway\n"
 
 
-@pytest.mark.v2
 def test_nothing_is_left_when_the_container_and_the_network_are_gone(
     docker: Mydocker, net1: str, net_host: NetHost
 ) -> None:
@@ -228,7 +227,6 @@ def test_an_address_is_released_however_the_container_ends(docker: Mydocker, net
     assert network(docker, net1)["Containers"] == {}
 
 
-@pytest.mark.v2
 def test_the_bridge_network_is_made_when_it_is_first_wanted(docker: Mydocker) -> None:
     assert "10.77.0.2/24" in inside(docker, "bridge", "ip addr")
     assert network(docker, "bridge")["Interface"] == "mydocker0"
@@ -296,3 +294,11 @@ def test_explain_tells_each_netlink_request_and_rule(docker: Mydocker) -> None:
         assert text in told, told
     sections = {line[9:31].strip() for line in told.splitlines() if "RTM_" in line}
     assert sections == {"6.4 bridge", "6.5 endpoint"}
+
+
+def test_a_run_on_a_bridge_imports_nothing_that_is_dear(docker: Mydocker, net1: str) -> None:
+    *_, loaded = run(docker, "-net", net1, "-p", "8080:80", "true")
+    assert "mydocker.network.nat" in loaded
+    dear = {*DEAR, "pyroute2", "ipaddress"}
+    assert loaded & dear == set()
+    assert {name for name in loaded if name.startswith("mydocker.cli")} == COMMANDS

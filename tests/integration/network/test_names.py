@@ -64,6 +64,24 @@ def test_names_are_current_while_others_come_and_go(docker: Mydocker) -> None:
     assert "second" not in hosts(docker, "first")
 
 
+def test_a_container_of_another_name_is_found_by_it(docker: Mydocker) -> None:
+    docker.ok("run", "-d", "--name", "first", "-net", "net1", "sleep", "1000")
+    docker.ok("run", "-d", "--name", "second", "-net", "net1", "sleep", "1000")
+    docker.ok("rename", "second", "wren")
+    assert "192.168.10.3\twren " in hosts(docker, "first")
+    assert "second" not in hosts(docker, "first")
+
+
+def test_a_container_that_is_started_again_is_in_its_networks_again(docker: Mydocker) -> None:
+    docker.ok("network", "create", "net2")
+    words = ("sh", "-c", "ip -o -4 addr | grep -c eth; cat /etc/hosts | grep -c nest")
+    docker.ok("run", "--name", "bird", "-h", "nest", "-net", "net1", *words)
+    docker.ok("network", "connect", "net2", "bird")
+    assert docker.ok("start", "-a", "bird") == "2\n2\n"
+    docker.ok("network", "disconnect", "net1", "bird")
+    assert docker.ok("start", "-a", "bird") == "1\n1\n"
+
+
 def test_a_running_container_sees_the_change_in_its_own_file(docker: Mydocker) -> None:
     watch = "until grep -q second /etc/hosts; do sleep 0.05; done; grep second /etc/hosts"
     first = docker.start("run", "--rm", "-net", "net1", "sh", "-c", watch)

@@ -132,6 +132,19 @@ def test_capital_p_publishes_what_the_image_exposes(docker: Mydocker) -> None:
     assert len(told.splitlines()) == 2
 
 
+def test_ps_and_inspect_tell_where_a_container_is_reached(docker: Mydocker) -> None:
+    docker.ok("run", "-d", "--name", "bird", "-net", "net1", "-p", "8080:80", "top")
+    told = docker.ok("ps", "--format", "{{.Ports}} {{.Networks}} {{.Mounts}}")
+    assert told == "0.0.0.0:8080->80/tcp net1 \n"
+    template = (
+        "{{.NetworkSettings.IPAddress}} {{.HostConfig.NetworkMode}} "
+        "{{.NetworkSettings.Networks.net1.MacAddress}} {{json .NetworkSettings.Ports}}"
+    )
+    ports = '{"80/tcp":[{"HostIp":"0.0.0.0","HostPort":"8080"}]}'
+    expected = f"192.168.10.2 net1 02:42:c0:a8:0a:02 {ports}\n"
+    assert docker.ok("inspect", "--format", template, "bird") == expected
+
+
 def test_a_port_of_another_container_is_refused_by_naming_it(docker: Mydocker) -> None:
     docker.ok("run", "-d", "--name", "bird", "-net", "net1", "-p", "8080:80", "top")
     for publish in ("8080:81", f"{HOST}:8080:81", "127.0.0.1:8080:1"):
