@@ -37,7 +37,8 @@ def loads(text: str | bytes) -> Any:
     text = text.decode() if isinstance(text, bytes) else text
     try:
         value, end = _scan(text, len(text) - len(text.lstrip(_BLANKS)))
-    except StopIteration:
+    except (StopIteration, SystemError):
+        # SystemError: the scanner would raise json.decoder's own error, and that is not imported.
         raise ValueError("not JSON") from None
     if text[end:].strip(_BLANKS):
         raise ValueError("more than JSON")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,3 +66,19 @@ def test_every_signal_has_its_number_and_name() -> None:
     assert signals.name_of(signal.SIGRTMIN + 3) == str(signal.SIGRTMIN + 3)
     assert signals.valid_signals() == signal.valid_signals()
     assert signals.SIG_DFL == signal.SIG_DFL
+
+
+def test_damaged_json_is_refused_where_the_json_module_is_not_loaded() -> None:
+    """The C scanner looks for the error it raises in json.decoder, which a run does not import."""
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from mydocker.linux import jsontext\n"
+        "for text in ('', '[', '{\"a\" 1}', '[1,', '\"x', '[1 2]', '{a:1}'):\n"
+        "    try: jsontext.loads(text)\n"
+        "    except ValueError: continue\n"
+        "    raise SystemExit(text)\n"
+        "raise SystemExit(int('json' in sys.modules))\n"
+    )
+    root = str(Path(__file__).resolve().parents[2])
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", program, root], check=False)
+    assert done.returncode == 0
