@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -24,12 +23,6 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 def inside(mydocker: Mydocker, *words: str) -> str:
     """What the script, the last of the words, prints in a container that is removed afterwards."""
     return mydocker.ok("run", "--rm", *words[:-1], "sh", "-c", words[-1])
-
-
-def record(mydocker: Mydocker, name: str) -> dict[str, object]:
-    """The record of a container, as `inspect` shows it."""
-    (found,) = json.loads(mydocker.ok("inspect", name))
-    return dict(found)
 
 
 def status(pid: object) -> dict[str, str]:
@@ -178,12 +171,12 @@ def test_pid_1_killed_from_the_host_is_137(
     process = mydocker.start("run", "--name", "bird", "sh", "-c", "echo up; exec sleep 1000")
     assert process.stdout is not None
     assert process.stdout.readline() == "up\n"
-    pid = record(mydocker, "bird")["pid"]
+    pid = mydocker.inspect("bird")["pid"]
     assert isinstance(pid, int)
     os.kill(pid, signal.SIGKILL)
     process.communicate(timeout=20)
     assert process.returncode == 137
-    assert (record(mydocker, "bird")["exitCode"], record(mydocker, "bird")["oomKilled"]) == (
+    assert (mydocker.inspect("bird")["exitCode"], mydocker.inspect("bird")["oomKilled"]) == (
         137,
         False,
     )
@@ -561,7 +554,7 @@ def test_rm_name_cidfile_and_a_taken_name(mydocker: Mydocker, tmp_path: Path) ->
 
 def test_labels_are_in_the_record(mydocker: Mydocker) -> None:
     mydocker.ok("run", "--name", "bird", "-l", "a=b=c", "--label", "alone", "true")
-    assert record(mydocker, "bird")["labels"] == {"a": "b=c", "alone": ""}
+    assert mydocker.inspect("bird")["labels"] == {"a": "b=c", "alone": ""}
 
 
 def test_detached_it_runs_on_and_its_log_can_be_read(
@@ -603,7 +596,7 @@ def test_the_mapped_root_is_nobody_outside_and_its_files_are_not_shifted(
         lines.append(line.split())
     mapping = ["0", "100000", "65536"]
     assert lines == [["0"], mapping, mapping, ["0"], ["refused"]]
-    outside = status(record(mydocker, "bird")["pid"])
+    outside = status(mydocker.inspect("bird")["pid"])
     assert set(outside["Uid"].split()) == set(outside["Gid"].split()) == {"100000"}
     process.communicate("5\n", timeout=60)
     assert process.returncode == 5
@@ -641,7 +634,7 @@ def test_a_process_over_its_memory_limit_is_killed_and_that_is_recorded(mydocker
     done = mydocker.run("run", "--name", "hog", "-m", "20m", *stress)
     assert done.returncode == 1
     assert "got signal 9" in done.stderr
-    assert record(mydocker, "hog")["oomKilled"] is True
+    assert mydocker.inspect("hog")["oomKilled"] is True
 
 
 @pytest.mark.v2

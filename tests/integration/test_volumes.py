@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from pathlib import Path
@@ -176,7 +175,7 @@ def test_a_volume_below_a_tmpfs_is_seen(mydocker: Mydocker, volume: Path) -> Non
 
 def processes(mydocker: Mydocker) -> dict[str, int]:
     """The pids of the one container, and of its monitor."""
-    (record,) = json.loads(mydocker.ok("inspect", "bird"))
+    record = mydocker.inspect("bird")
     return {"container": record["pid"], "monitor": record["monitorPid"]}
 
 
