@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -284,6 +285,19 @@ def test_nothing_of_the_callers_process_is_inherited(shared: Mydocker) -> None:
     assert blocked == f"SigBlk: {0:016x}"
     assert ignored == f"SigIgn: {0:016x}"
     assert descriptors == ["0", "1", "2", "3"]  # 3 is the directory that ls reads
+
+
+def test_signals_that_glibc_keeps_for_itself_are_not_inherited_either(shared: Mydocker) -> None:
+    def ignore() -> None:
+        kernel = ctypes.CDLL(None)
+        number = {"x86_64": 13, "aarch64": 134}[os.uname().machine]  # of rt_sigaction(2)
+        ignored = (ctypes.c_uint64 * 4)(signal.SIG_IGN)
+        for kept in (32, 33):
+            assert kernel.syscall(number, kept, ignored, None, 8) == 0
+
+    command = [str(LAUNCHER), "run", "--rm", "grep", "SigIgn", "/proc/self/status"]
+    out = subprocess.check_output(command, env=shared.environment, text=True, preexec_fn=ignore)
+    assert out.split() == ["SigIgn:", f"{0:016x}"]
 
 
 # Where and who
