@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from mydocker.linux import link, syscalls
+from mydocker.linux import link, mountinfo, syscalls
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 LAUNCHER = CHECKOUT / "build" / "mydocker"
@@ -94,11 +94,9 @@ def remove_cgroups(name: str, seconds: float = 10) -> None:
 
 
 def unmount_below(directory: Path) -> None:
-    """Unmount what is still mounted below a directory, the last first (proc(5), mountinfo)."""
-    lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    for point in reversed([line.split()[4] for line in lines]):
-        if Path(point).is_relative_to(directory):
-            call(["umount", point])
+    """Unmount what is still mounted below a directory, the deepest first."""
+    for point in mountinfo.below(str(directory)):
+        call(["umount", point])
 
 
 DEBIAN_TAR = CHECKOUT / "build" / "debian.tar"

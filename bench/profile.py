@@ -64,7 +64,7 @@ class Pieces:
         return "the command, until its end is noticed" if last == "execve" else where(moment)
 
 
-ROOT = "mount mkdir mknod symlinkat fchdir chdir pivot_root umount2".split()
+ROOT = "mount mkdir mknodat symlinkat fchdir chdir pivot_root umount2".split()
 """What PID 1 calls to make the container's root and to enter it."""
 
 

@@ -262,6 +262,14 @@ class Linux(Struct):
     masked_paths: list[str] = []
     readonly_paths: list[str] = []
 
+    @property
+    def host_root(self) -> tuple[int, int]:
+        """Uid and gid on the host of the container's root: 0 and 0 without an id mapping."""
+        if not self.uid_mappings:
+            return 0, 0
+        uid = next(m.host_id for m in self.uid_mappings if m.container_id == 0)
+        return uid, next(m.host_id for m in self.gid_mappings if m.container_id == 0)
+
     @classmethod
     def nested(cls) -> dict[str, Any]:
         return {

@@ -6,6 +6,7 @@ parent and names of its own, and when it ends the host must look as it did befor
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
@@ -13,11 +14,12 @@ import signal
 import subprocess
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pexpect
 import pytest
 
+from bench import host
 from mydocker.linux import syscalls
 
 if TYPE_CHECKING:
@@ -33,7 +35,12 @@ def pytest_sessionstart() -> None:
 
     What others mount on this machine meanwhile is then not seen here, and a mount that a container
     lets through to its host is: it would propagate to our shared ones.
+
+    Who is told to end (timeout(1), a closed terminal) ends as at a Ctrl-C, by way of every fixture.
     """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:  # nohup(1) has it ignored
+            signal.signal(number, signal.default_int_handler)
     if os.geteuid() == 0:
         syscalls.unshare(syscalls.CLONE_NEWNS)
         syscalls.mount("", "/", "", syscalls.MS_REC | syscalls.MS_PRIVATE)
@@ -47,25 +54,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if {"integration", "course"} & set(item.path.parts):
             item.add_marker(pytest.mark.skip(reason="needs root: sudo make test"))
-
-
-class Host:
-    """What the host shows that a container must not change."""
-
-    def __init__(self, cgroup_parent: str) -> None:
-        self.mounts = Path("/proc/self/mountinfo").read_text()
-        self.cgroups = sorted(
-            str(path) for path in Path("/sys/fs/cgroup").glob(f"*{cgroup_parent}*")
-        ) + sorted(str(path) for path in Path("/sys/fs/cgroup").glob(cgroup_parent.strip("/")))
-        self.hostname = os.uname().nodename
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Host) and vars(self) == vars(other)
-
-    __hash__ = None  # type: ignore[assignment]  # compared, never a key
-
-    def __repr__(self) -> str:
-        return f"mounts:\n{self.mounts}\ncgroups: {self.cgroups}\nhostname: {self.hostname}"
 
 
 class Mydocker:
@@ -131,15 +119,13 @@ class Mydocker:
         return lines[0]
 
     def terminal(self, *words: str, timeout: float = 20) -> pexpect.spawn[str]:
-        """Run `mydocker words…` at a terminal of 24 lines by 80 columns."""
-        return pexpect.spawn(
-            str(LAUNCHER),
-            list(words),
-            env=self.environment,
-            encoding="utf-8",
-            timeout=timeout,
-            dimensions=(24, 80),
-        )
+        """Run `mydocker words…` at a terminal."""
+        return at_terminal([str(LAUNCHER), *words], self.environment, timeout)
+
+    def inspect(self, name: str) -> dict[str, Any]:
+        """What `inspect` shows of one container or image."""
+        (found,) = json.loads(self.ok("inspect", name))
+        return dict(found)
 
     def clean_up(self) -> None:
         """Kill what a failed test has left running, and remove every container."""
@@ -149,6 +135,21 @@ class Mydocker:
                 process.communicate()
         for identity in self.run("ps", "-aq", "--no-trunc").stdout.split():
             self.run("rm", "-f", identity)
+
+
+def at_terminal(
+    command: list[str], environment: dict[str, str], timeout: float = 20
+) -> pexpect.spawn[str]:
+    """Run a command in the checkout, at a terminal of 24 lines by 80 columns."""
+    return pexpect.spawn(
+        command[0],
+        command[1:],
+        cwd=str(CHECKOUT),
+        env=environment,
+        encoding="utf-8",
+        timeout=timeout,
+        dimensions=(24, 80),
+    )
 
 
 @pytest.fixture(scope="session")
@@ -187,8 +188,10 @@ def shared(tmp_path_factory: pytest.TempPathFactory, stocked_root: Path) -> Iter
     instance = Mydocker(tmp_path_factory.mktemp("shared"))
     stock(instance, stocked_root)
     yield instance
-    assert instance.ok("ps", "-aq") == ""
-    settle(instance)
+    try:
+        assert instance.ok("ps", "-aq") == ""
+    finally:
+        settle(instance)
     assert Path("/proc/self/mountinfo").read_text() == before
 
 
@@ -198,12 +201,20 @@ def stock(instance: Mydocker, stocked_root: Path) -> None:
 
 
 def settle(instance: Mydocker) -> None:
-    """Remove its containers; nothing else of it may be on the host."""
-    instance.clean_up()
-    checked = instance.run("system", "check")
+    """Remove its containers; nothing else of it may be on the host.
+
+    What mydocker itself does not remove fails the test, and is removed all the same. A monitor ends
+    with its container.
+    """
+    try:
+        instance.clean_up()
+        checked = instance.run("system", "check")
+    finally:
+        name = instance.cgroup_parent.strip("/")
+        left = [*host.CGROUPS.glob(name), *host.CGROUPS.glob(f"*/{name}")]
+        if left:
+            host.remove_cgroups(name)
     assert checked.returncode == 0, f"left on the host:\n{checked.stdout}{checked.stderr}"
-    name = instance.cgroup_parent.strip("/")
-    left = [*Path("/sys/fs/cgroup").glob(name), *Path("/sys/fs/cgroup").glob(f"*/{name}")]
     assert not left, f"left on the host: {left}"
 
 

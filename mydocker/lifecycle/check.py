@@ -57,7 +57,7 @@ def _capture(entry: Entry, seconds: float) -> tuple[int, bytes]:
         with Cleanup() as theirs:
             theirs.push(os.close, null)
             theirs.push(os.close, write)
-            syscalls.fchown(write, entry.owner(), -1)
+            syscalls.fchown(write, entry.spec.linux.host_root[0], -1)
             pid, channel = entry.enter((null, write, write))
             undo.push(_end, pid)
             entry.handshake(channel)

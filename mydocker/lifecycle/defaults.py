@@ -5,6 +5,9 @@ Compare with moby's `oci/defaults.go`: the same mounts, masked and read-only pat
 
 from __future__ import annotations
 
+import os
+import stat
+
 from mydocker.spec import Device, Mount, Namespace
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -75,9 +78,6 @@ def devices() -> list[Device]:
 
 def host_devices() -> list[Device]:
     """Every device node of the host's /dev, for `--privileged`, but terminals and what is ours."""
-    import os
-    import stat
-
     found = []
     ours = {"console", "ptmx", *(os.path.basename(device.path) for device in devices())}
     for directory, below, names in os.walk("/dev"):

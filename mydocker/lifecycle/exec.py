@@ -116,11 +116,6 @@ class Entry:
         self.process = describe(self.spec, words, asked)
         self.group = cgroups.group(container.cgroup_parent, container.id)
 
-    def owner(self) -> int:
-        """The user on the host who is root in the container, and who gets the pipes."""
-        mappings = self.spec.linux.uid_mappings
-        return mappings[0].host_id if mappings else 0
-
     def enter(self, streams: tuple[int, int, int] | None) -> tuple[int, Channel]:
         """Start it as a child of this process, up to where it waits for `handshake`."""
         container, main = self.container, join.Joined(self.process, streams)
@@ -187,7 +182,7 @@ class Entry:
         """Run it in front of the user, until it ends; its exit code."""
         stdio = Stdio(self.process.terminal, interactive, foreground=True)
         with Cleanup() as undo:
-            streams = stdio.open(self.owner())
+            streams = stdio.open(self.spec.linux.host_root)
             undo.push(stdio.close)
             keeper = Keeper()
             undo.push(keeper.end)

@@ -148,8 +148,7 @@ class Monitor:
         undo.push(log.close)
         self.group.create(self.spec.linux.resources)
         undo.push(self.group.remove)
-        mappings = self.spec.linux.uid_mappings
-        descriptors = stdio.open(owner=mappings[0].host_id if mappings else 0)
+        descriptors = stdio.open(owner=self.spec.linux.host_root)
         undo.push(stdio.close)
         stdio.listen(self.container.directory)
         overlay = Overlay.in_directory(self.container.layers, self.container.directory)

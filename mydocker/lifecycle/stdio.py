@@ -67,10 +67,10 @@ class Stdio:
         self._door: _socket.socket | None = None  # where one can attach
         self.chores: list[Chore] = []
 
-    def open(self, owner: int = 0) -> tuple[int, int, int] | None:
+    def open(self, owner: tuple[int, int]) -> tuple[int, int, int] | None:
         """The three descriptors for the container, or None with a pty, which it makes itself.
 
-        `owner` is the user on the host who is the container's root: it may open them by name.
+        `owner`: uid and gid on the host of the container's root, which may open them by name.
         """
         if self.terminal:
             return None
@@ -82,9 +82,9 @@ class Stdio:
         err_read, err_write = os.pipe()
         self._outputs = {out_read: ("stdout", 1), err_read: ("stderr", 2)}
         self._inside = [stdin, out_write, err_write]
-        for fd in self._inside if owner else ():
+        for fd in self._inside if owner != (0, 0) else ():
             if self.interactive or fd != stdin:  # /dev/null stays the host's
-                syscalls.fchown(fd, owner, owner)
+                syscalls.fchown(fd, *owner)
         return stdin, out_write, err_write
 
     def console(self, master: int) -> None:

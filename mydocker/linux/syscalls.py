@@ -87,8 +87,22 @@ KEYCTL_JOIN_SESSION_KEYRING = 1
 
 # Numbers of calls that glibc may have no wrapper for. Those from 424 on are the same everywhere;
 # the older ones are looked up by architecture (<asm/unistd.h>).
-_X86_64 = {"pivot_root": 155, "capget": 125, "capset": 126, "keyctl": 250, "renameat2": 316}
-_GENERIC = {"pivot_root": 41, "capget": 90, "capset": 91, "keyctl": 219, "renameat2": 276}
+_X86_64 = {
+    "rt_sigaction": 13,
+    "capget": 125,
+    "capset": 126,
+    "pivot_root": 155,
+    "keyctl": 250,
+    "renameat2": 316,
+}
+_GENERIC = {
+    "pivot_root": 41,
+    "capget": 90,
+    "capset": 91,
+    "rt_sigaction": 134,
+    "keyctl": 219,
+    "renameat2": 276,
+}
 _NEW = {
     "open_tree": 428,
     "move_mount": 429,
@@ -375,6 +389,18 @@ def keyctl_join_session_keyring(name: str) -> None:
 
 def _keyctl(command: int, name: str) -> None:
     _syscall("keyctl", name, command, _bytes(name))
+
+
+def reset_signals() -> None:
+    """rt_sigaction(2): every signal does again what it does in a new process.
+
+    Also 32 and 33, which glibc keeps for itself and its sigaction(3) refuses: make(1) hands them on
+    to its children ignored.
+    """
+    default = _words(0, 0, 0, 0)  # struct sigaction, the kernel's: SIG_DFL, flags, restorer, mask
+    for number in range(1, 65):
+        if number not in (9, 19):  # SIGKILL and SIGSTOP are never anything else
+            _syscall("rt_sigaction", str(number), number, default, None, 8)
 
 
 # Descriptors

@@ -57,8 +57,7 @@ def become_mapped(spec: Spec) -> None:
     uid 0 is nobody and could write nothing; with the capabilities, the marks that overlayfs leaves
     (trusted.overlay.* in xattr(7)) stay those of every other container.
     """
-    uid = next(m.host_id for m in spec.linux.uid_mappings if m.container_id == 0)
-    gid = next(m.host_id for m in spec.linux.gid_mappings if m.container_id == 0)
+    uid, gid = spec.linux.host_root
     syscalls.prctl(syscalls.PR_SET_KEEPCAPS, 1)
     syscalls.setgroups([])
     syscalls.setresgid(gid, gid, gid)

@@ -81,8 +81,7 @@ def execute(command: list[str], wanted: Process) -> None:
     syscalls.close_range(3, 0xFFFFFFFF, syscalls.CLOSE_RANGE_CLOEXEC)
     # What is ignored stays ignored across execve (signal(7)): Python ignores two, and nohup(1) or a
     # shell that puts us in the background others.
-    for number in signals.valid_signals() - {signals.SIGKILL, signals.SIGSTOP}:
-        signals.signal(number, signals.SIG_DFL)
+    syscalls.reset_signals()
     signals.pthread_sigmask(signals.SIG_SETMASK, [])
     environment = dict(item.partition("=")[::2] for item in wanted.env)
     program, words = command[0], [wanted.args[0], *command[1:]]

@@ -5,7 +5,6 @@ What is not left is checked after each test by its fixture: mounts, cgroups, `sy
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -297,7 +296,7 @@ def test_a_command_that_cannot_be_executed_is_named(
 
 def test_without_rm_the_failed_container_says_why(mydocker: Mydocker) -> None:
     mydocker.fails(127, "run", "--name", "bird", "--image", "busybox", "no-such-command")
-    (record,) = json.loads(mydocker.ok("inspect", "bird"))
+    record = mydocker.inspect("bird")
     assert (record["status"], record["exitCode"]) == ("exited", 127)
     assert "no-such-command" in record["error"]
 
@@ -599,7 +598,7 @@ def test_a_read_only_state_is_named(mydocker: Mydocker) -> None:
 
 def test_ps_tells_the_truth_where_it_cannot_write_it(mydocker: Mydocker) -> None:
     mydocker.ok("run", "-d", "--name", "bird", "top")
-    (record,) = json.loads(mydocker.ok("inspect", "bird"))
+    record = mydocker.inspect("bird")
     os.kill(record["monitorPid"], 9)
     done = in_mount_namespace(
         "mount --bind $root $root && mount -o remount,bind,ro $root && $mydocker ps -a", mydocker

@@ -31,9 +31,8 @@ def shown(mydocker: Mydocker, script: str, image: str = "changed") -> str:
 
 def layer(mydocker: Mydocker, image: str = "changed") -> list[str]:
     """The paths in the image's last layer."""
-    import json
 
-    top = Path(json.loads(mydocker.ok("inspect", image))[0]["layers"][-1])
+    top = Path(mydocker.inspect(image)["layers"][-1])
     return sorted(str(path.relative_to(top)) for path in top.rglob("*"))
 
 
@@ -203,14 +202,13 @@ def test_a_wrong_change_is_named_and_the_container_runs_on(mydocker: Mydocker) -
 
 
 def test_changes_author_and_message_are_in_the_image(mydocker: Mydocker) -> None:
-    import json
 
     change(mydocker, "true")
     flags = ("-a", "Ada", "-m", "why", "-c", 'CMD ["echo", "from CMD"]', "-c", "ENV a=b")
     mydocker.ok("commit", *flags, "bird", "changed")
     assert mydocker.ok("run", "--rm", "changed") == "from CMD\n"
     assert shown(mydocker, "echo $a") == "b\n"
-    (image,) = json.loads(mydocker.ok("inspect", "changed"))
+    image = mydocker.inspect("changed")
     assert image["author"] == "Ada"
     assert image["history"][-1]["comment"] == "why"
 

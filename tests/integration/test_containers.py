@@ -9,7 +9,7 @@ import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,12 +17,6 @@ from tests.conftest import LAUNCHER, Mydocker, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-def record(mydocker: Mydocker, name: str = "bird") -> dict[str, Any]:
-    """What is known of a container."""
-    found: dict[str, Any] = json.loads(mydocker.ok("inspect", name))[0]
-    return found
 
 
 def rewrite(mydocker: Mydocker, **fields: object) -> None:
@@ -46,34 +40,34 @@ def status(mydocker: Mydocker, name: str = "bird") -> str:
 def test_a_running_container_is_up(mydocker: Mydocker) -> None:
     mydocker.ok("run", "-d", "--name", "bird", "top")
     assert status(mydocker).startswith("Up ")
-    assert mydocker.ok("ps", "-q").strip() == record(mydocker)["id"][:12]
+    assert mydocker.ok("ps", "-q").strip() == mydocker.inspect("bird")["id"][:12]
 
 
 def test_an_ended_container_shows_its_code_and_only_with_a(mydocker: Mydocker) -> None:
     assert mydocker.run("run", "--name", "bird", "sh", "-c", "exit 3").returncode == 3
     assert status(mydocker).startswith("Exited (3) ")
     assert mydocker.ok("ps", "-q") == ""
-    assert mydocker.ok("ps", "-aq").strip() == record(mydocker)["id"][:12]
+    assert mydocker.ok("ps", "-aq").strip() == mydocker.inspect("bird")["id"][:12]
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_container_shows_the_signal(number: signal.Signals, mydocker: Mydocker) -> None:
     mydocker.ok("run", "-d", "--name", "bird", "--init", "top")
     mydocker.ok("run", "-d", "--name", "fish", "top")
-    os.kill(record(mydocker)["pid"], number)
-    os.kill(record(mydocker, "fish")["pid"], signal.SIGKILL)
+    os.kill(mydocker.inspect("bird")["pid"], number)
+    os.kill(mydocker.inspect("fish")["pid"], signal.SIGKILL)
     wait_until(lambda: status(mydocker).startswith(f"Exited ({128 + number}) "))
     wait_until(lambda: status(mydocker, "fish").startswith("Exited (137) "))
-    assert not record(mydocker)["error"]
+    assert not mydocker.inspect("bird")["error"]
 
 
 def test_a_container_dies_with_its_monitor_and_ps_knows(mydocker: Mydocker) -> None:
     mydocker.ok("run", "-d", "--name", "bird", "top")
-    pids = record(mydocker)
+    pids = mydocker.inspect("bird")
     os.kill(pids["monitorPid"], signal.SIGKILL)
     wait_until(lambda: status(mydocker).startswith("Exited (137) "))
     wait_until(lambda: not alive(pids["pid"]))
-    assert "monitor was killed" in record(mydocker)["error"]
+    assert "monitor was killed" in mydocker.inspect("bird")["error"]
     assert mydocker.run("system", "check").returncode == 0
 
 
@@ -91,7 +85,7 @@ def test_a_set_user_id_program_does_not_outlive_its_monitor_either(mydocker: Myd
         "cp /bin/busybox /tmp/sleep; chown 7 /tmp/sleep; chmod 4755 /tmp/sleep; exec /tmp/sleep 99"
     )
     mydocker.ok("run", "-d", "--name", "bird", "sh", "-c", script)
-    pids = record(mydocker)
+    pids = mydocker.inspect("bird")
     wait_until(lambda: b"/tmp/sleep" in Path(f"/proc/{pids['pid']}/cmdline").read_bytes())
     os.kill(pids["monitorPid"], signal.SIGKILL)
     wait_until(lambda: status(mydocker).startswith("Exited (137) "))
@@ -164,7 +158,7 @@ def test_ps_shows_dockers_columns(mydocker: Mydocker) -> None:
     assert '"sh -c echo a long c…"' in line
     whole = mydocker.ok("ps", "-a", "--no-trunc").splitlines()[1]
     assert '"sh -c echo a long command indeed"' in whole
-    assert whole.startswith(record(mydocker)["id"])
+    assert whole.startswith(mydocker.inspect("bird")["id"])
 
 
 def test_the_newest_is_first(mydocker: Mydocker) -> None:
@@ -186,7 +180,7 @@ def test_a_command_with_control_characters_does_not_reach_the_terminal(mydocker:
 def test_a_name_that_is_taken_is_refused(state: str, mydocker: Mydocker) -> None:
     mydocker.ok("run", "-d", "--name", "bird", "top" if state == "running" else "true")
     line = mydocker.fails(125, "run", "--name", "bird", "true")
-    assert line == f"mydocker: name: bird: is taken by {record(mydocker)['id'][:12]}"
+    assert line == f"mydocker: name: bird: is taken by {mydocker.inspect('bird')['id'][:12]}"
     assert len(mydocker.ok("ps", "-aq").split()) == 1
     mydocker.ok("rm", "-f", "bird")
     mydocker.ok("run", "--rm", "--name", "bird", "true")
@@ -201,9 +195,9 @@ def test_a_container_without_a_name_gets_one_that_works(mydocker: Mydocker) -> N
 
 def test_a_prefix_that_only_one_id_has_is_enough(mydocker: Mydocker) -> None:
     mydocker.ok("run", "--name", "bird", "true")
-    identity = record(mydocker)["id"]
+    identity = mydocker.inspect("bird")["id"]
     for length in (1, 12, 64):
-        assert record(mydocker, identity[:length])["name"] == "bird"
+        assert mydocker.inspect(identity[:length])["name"] == "bird"
     assert "no such container" in mydocker.fails(125, "logs", identity[:6] + "x")
     assert mydocker.ok("rm", identity[:4]) == f"{identity[:4]}\n"
 
@@ -211,8 +205,8 @@ def test_a_prefix_that_only_one_id_has_is_enough(mydocker: Mydocker) -> None:
 def test_a_prefix_that_several_ids_have_is_refused(mydocker: Mydocker) -> None:
     for name in ("bird", "fish"):
         mydocker.ok("run", "--name", name, "true")
-    twin = record(mydocker)["id"]
-    other = record(mydocker, "fish")["id"]
+    twin = mydocker.inspect("bird")["id"]
+    other = mydocker.inspect("fish")["id"]
     alike = twin[:6] + other[6:]
     (mydocker.root / "containers" / other).rename(mydocker.root / "containers" / alike)
     (mydocker.root / "names/fish").unlink()
@@ -225,9 +219,9 @@ def test_a_prefix_that_several_ids_have_is_refused(mydocker: Mydocker) -> None:
 
 def test_a_name_wins_over_the_beginning_of_an_id(mydocker: Mydocker) -> None:
     mydocker.ok("run", "--name", "bird", "true")
-    prefix = record(mydocker)["id"][:8]
+    prefix = mydocker.inspect("bird")["id"][:8]
     mydocker.ok("run", "--name", prefix, "true")
-    assert record(mydocker, prefix)["name"] == prefix
+    assert mydocker.inspect(prefix)["name"] == prefix
 
 
 def test_names_left_by_a_crash_are_free(mydocker: Mydocker) -> None:
@@ -252,7 +246,7 @@ def test_rm_of_a_running_container_is_refused(mydocker: Mydocker) -> None:
 
 def test_rm_f_kills_and_removes(mydocker: Mydocker) -> None:
     mydocker.ok("run", "-d", "--name", "bird", "sh", "-c", "trap '' TERM INT; sleep 99 & wait")
-    pid = record(mydocker)["pid"]
+    pid = mydocker.inspect("bird")["pid"]
     assert mydocker.ok("rm", "-f", "bird") == "bird\n"
     assert not alive(pid)
     assert not list(mydocker.root.glob("containers/*"))
@@ -309,7 +303,7 @@ def test_a_container_that_removes_itself_is_gone_with_all_it_owns(mydocker: Mydo
 
 def test_the_cidfile_holds_the_id(mydocker: Mydocker, tmp_path: Path) -> None:
     mydocker.ok("run", "--name", "bird", "--cidfile", f"{tmp_path}/cid", "true")
-    assert (tmp_path / "cid").read_text() == record(mydocker)["id"]
+    assert (tmp_path / "cid").read_text() == mydocker.inspect("bird")["id"]
 
 
 def test_a_cidfile_that_exists_is_refused_and_kept(mydocker: Mydocker, tmp_path: Path) -> None:
@@ -461,7 +455,7 @@ def test_a_container_in_the_background_holds_nothing_of_the_callers(mydocker: My
     assert started.communicate(timeout=20)[1] == ""
     assert os.read(reading, 1) == b""  # end of file, although the container runs
     os.close(reading)
-    pids = record(mydocker)
+    pids = mydocker.inspect("bird")
     assert os.readlink(f"/proc/{pids['monitorPid']}/cwd") == "/"
     for fd in (0, 1, 2):
         assert os.readlink(f"/proc/{pids['monitorPid']}/fd/{fd}") == "/dev/null"

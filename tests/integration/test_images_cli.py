@@ -54,10 +54,10 @@ def test_import_reads_stdin_compressed_or_not(
         ["sh", "-c", shell], env=mydocker.environment, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
-    compressed = json.loads(mydocker.ok("inspect", "tiny"))
+    compressed = mydocker.inspect("tiny")
     mydocker.ok("import", str(archive), "plain")
-    plain = json.loads(mydocker.ok("inspect", "plain"))
-    assert compressed[0]["rootfs"] == plain[0]["rootfs"]
+    plain = mydocker.inspect("plain")
+    assert compressed["rootfs"] == plain["rootfs"]
 
 
 def test_import_applies_changes(mydocker: Mydocker) -> None:
@@ -178,7 +178,7 @@ def test_an_image_that_a_container_uses_is_not_removed(state: str, mydocker: Myd
 
 def test_a_container_that_died_unseen_does_not_hold_its_image(mydocker: Mydocker) -> None:
     mydocker.ok("run", "-d", "--rm", "--name", "bird", "top")
-    (record,) = json.loads(mydocker.ok("inspect", "bird"))
+    record = mydocker.inspect("bird")
     subprocess.run(["kill", "-9", str(record["monitorPid"])], check=True)
     wait_until(lambda: not Path(f"/proc/{record['pid']}").exists())
     mydocker.ok("rmi", "busybox")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import ctypes
 import os
 import signal
 import subprocess
@@ -24,12 +24,6 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 def inside(mydocker: Mydocker, *words: str) -> str:
     """What the script, the last of the words, prints in a container that is removed afterwards."""
     return mydocker.ok("run", "--rm", *words[:-1], "sh", "-c", words[-1])
-
-
-def record(mydocker: Mydocker, name: str) -> dict[str, object]:
-    """The record of a container, as `inspect` shows it."""
-    (found,) = json.loads(mydocker.ok("inspect", name))
-    return dict(found)
 
 
 def status(pid: object) -> dict[str, str]:
@@ -178,12 +172,12 @@ def test_pid_1_killed_from_the_host_is_137(
     process = mydocker.start("run", "--name", "bird", "sh", "-c", "echo up; exec sleep 1000")
     assert process.stdout is not None
     assert process.stdout.readline() == "up\n"
-    pid = record(mydocker, "bird")["pid"]
+    pid = mydocker.inspect("bird")["pid"]
     assert isinstance(pid, int)
     os.kill(pid, signal.SIGKILL)
     process.communicate(timeout=20)
     assert process.returncode == 137
-    assert (record(mydocker, "bird")["exitCode"], record(mydocker, "bird")["oomKilled"]) == (
+    assert (mydocker.inspect("bird")["exitCode"], mydocker.inspect("bird")["oomKilled"]) == (
         137,
         False,
     )
@@ -291,6 +285,19 @@ def test_nothing_of_the_callers_process_is_inherited(shared: Mydocker) -> None:
     assert blocked == f"SigBlk: {0:016x}"
     assert ignored == f"SigIgn: {0:016x}"
     assert descriptors == ["0", "1", "2", "3"]  # 3 is the directory that ls reads
+
+
+def test_signals_that_glibc_keeps_for_itself_are_not_inherited_either(shared: Mydocker) -> None:
+    def ignore() -> None:
+        kernel = ctypes.CDLL(None)
+        number = {"x86_64": 13, "aarch64": 134}[os.uname().machine]  # of rt_sigaction(2)
+        ignored = (ctypes.c_uint64 * 4)(signal.SIG_IGN)
+        for kept in (32, 33):
+            assert kernel.syscall(number, kept, ignored, None, 8) == 0
+
+    command = [str(LAUNCHER), "run", "--rm", "grep", "SigIgn", "/proc/self/status"]
+    out = subprocess.check_output(command, env=shared.environment, text=True, preexec_fn=ignore)
+    assert out.split() == ["SigIgn:", f"{0:016x}"]
 
 
 # Where and who
@@ -561,7 +568,7 @@ def test_rm_name_cidfile_and_a_taken_name(mydocker: Mydocker, tmp_path: Path) ->
 
 def test_labels_are_in_the_record(mydocker: Mydocker) -> None:
     mydocker.ok("run", "--name", "bird", "-l", "a=b=c", "--label", "alone", "true")
-    assert record(mydocker, "bird")["labels"] == {"a": "b=c", "alone": ""}
+    assert mydocker.inspect("bird")["labels"] == {"a": "b=c", "alone": ""}
 
 
 def test_detached_it_runs_on_and_its_log_can_be_read(
@@ -603,7 +610,7 @@ def test_the_mapped_root_is_nobody_outside_and_its_files_are_not_shifted(
         lines.append(line.split())
     mapping = ["0", "100000", "65536"]
     assert lines == [["0"], mapping, mapping, ["0"], ["refused"]]
-    outside = status(record(mydocker, "bird")["pid"])
+    outside = status(mydocker.inspect("bird")["pid"])
     assert set(outside["Uid"].split()) == set(outside["Gid"].split()) == {"100000"}
     process.communicate("5\n", timeout=60)
     assert process.returncode == 5
@@ -641,7 +648,7 @@ def test_a_process_over_its_memory_limit_is_killed_and_that_is_recorded(mydocker
     done = mydocker.run("run", "--name", "hog", "-m", "20m", *stress)
     assert done.returncode == 1
     assert "got signal 9" in done.stderr
-    assert record(mydocker, "hog")["oomKilled"] is True
+    assert mydocker.inspect("hog")["oomKilled"] is True
 
 
 @pytest.mark.v2

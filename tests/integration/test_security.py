@@ -5,7 +5,6 @@ The CVE numbers are those of runc, docker, containerd and podman, where the way 
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -480,11 +479,11 @@ def test_the_host_sees_no_mount_of_a_container(mydocker: Mydocker, tmp_path: Pat
     words = ("-d", f"-v{tmp_path}:/data:shared", "--tmpfs", "/below", "--userns")
     for name, userns in (("bird", "host"), ("fish", "auto")):
         mydocker.ok("run", "--name", name, *words, userns, "top")
-        (record,) = json.loads(mydocker.ok("inspect", name))
+        record = mydocker.inspect(name)
         inside = {entry.mountpoint for entry in mountinfo.mounts(record["pid"])}
         assert {"/", "/proc", "/dev/pts", "/data", "/below"} <= inside
     now = Path("/proc/self/mountinfo").read_text()
-    (os.kill(record["pid"], signal.SIGKILL))
+    os.kill(record["pid"], signal.SIGKILL)
     mydocker.ok("rm", "-f", "bird", "fish")
     assert now == before
     assert Path("/proc/self/mountinfo").read_text() == before

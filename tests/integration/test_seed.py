@@ -5,7 +5,6 @@ Section numbers are the book's. After each the host's mounts are those from befo
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -18,7 +17,7 @@ import pexpect
 import pytest
 
 from mydocker import cgroups
-from tests.conftest import CHECKOUT, Mydocker, wait_until
+from tests.conftest import Mydocker, at_terminal, wait_until
 
 PROMPT = r"/ # (\x1b\[6n)?"  # busybox's line editor asks where the cursor is
 
@@ -27,16 +26,7 @@ class Terminal:
     """A terminal in which a command line of the book is typed."""
 
     def __init__(self, mydocker: Mydocker, line: str) -> None:
-        words = ["-c", line]
-        self.spawned: pexpect.spawn[str] = pexpect.spawn(
-            "/bin/sh",
-            words,
-            cwd=str(CHECKOUT),
-            env=mydocker.environment,
-            encoding="utf-8",
-            timeout=20,
-            dimensions=(24, 80),
-        )
+        self.spawned = at_terminal(["/bin/sh", "-c", line], mydocker.environment)
 
     def type(self, line: str) -> str:
         """Type at the container's prompt; what is printed until the next one."""
@@ -74,8 +64,7 @@ def the_one(mydocker: Mydocker) -> dict[str, Any]:
     """The record of the one container that runs."""
     wait_until(lambda: mydocker.ok("ps", "-q"))
     (identity,) = mydocker.ok("ps", "-q").split()
-    found: dict[str, Any] = json.loads(mydocker.ok("inspect", identity))[0]
-    return found
+    return mydocker.inspect(identity)
 
 
 def group_of(mydocker: Mydocker, record: dict[str, Any]) -> cgroups.Cgroup:
@@ -113,7 +102,7 @@ def test_3_2_stress_above_its_limit_is_killed_and_says_so(mydocker: Mydocker) ->
     terminal.spawned.expect(r"stress: FAIL: \[1\] \(\d+\) <-- worker \d+ got signal 9")
     assert terminal.end() == 1
     (identity,) = mydocker.ok("ps", "-aq").split()
-    (record,) = json.loads(mydocker.ok("inspect", identity))
+    record = mydocker.inspect(identity)
     assert record["oomKilled"] is True
 
 
@@ -153,7 +142,7 @@ def test_4_1_a_shell_in_a_root_of_its_own(mydocker: Mydocker) -> None:
     mounts = terminal.type("cat /proc/self/mountinfo")
     assert "- overlay overlay" in mounts
     assert "/sys/fs/cgroup" in mounts
-    (image,) = json.loads(mydocker.ok("inspect", "busybox"))
+    image = mydocker.inspect("busybox")
     assert sorted(terminal.type("ls -A /").split()) == sorted(
         {*os.listdir(image["layers"][0]), "dev", "proc", "sys"}
     )
@@ -283,7 +272,7 @@ def test_5_1_to_5_6_a_container_in_the_background(mydocker: Mydocker) -> None:
     path = next(mydocker.root.glob("containers/*/log.json"))
     wait_until(lambda: path.stat().st_size)
     wait_until(lambda: "Mem:" in typed(mydocker, "build/mydocker logs bird"))
-    (bird,) = json.loads(mydocker.ok("inspect", "bird"))
+    bird = mydocker.inspect("bird")
     os.kill(bird["pid"], 9)
     wait_until(lambda: not Path(f"/proc/{bird['monitorPid']}").exists())
     assert typed(mydocker, "build/mydocker rm bird") == "bird\n"

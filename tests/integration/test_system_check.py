@@ -38,11 +38,6 @@ def bystanders(mydocker: Mydocker) -> Iterator[None]:
     assert mydocker.ok("run", "--rm", "echo", "works") == "works\n"
 
 
-def record(mydocker: Mydocker, name: str) -> dict[str, object]:
-    found: dict[str, object] = json.loads(mydocker.ok("inspect", name))[0]
-    return found
-
-
 def rewrite(mydocker: Mydocker, name: str, **fields: object) -> None:
     """Change a record, as if history had been another."""
     path = mydocker.root / "containers" / os.readlink(mydocker.root / "names" / name)
@@ -80,7 +75,7 @@ def test_a_group_with_processes_that_nobody_watches(mydocker: Mydocker) -> None:
 
 
 def test_the_group_of_a_container_that_has_ended(mydocker: Mydocker) -> None:
-    group = cgroups.group(mydocker.cgroup_parent, str(record(mydocker, "ended")["id"]))
+    group = cgroups.group(mydocker.cgroup_parent, str(mydocker.inspect("ended")["id"]))
     group.create(Resources())
     repaired(mydocker, f"cgroup: {group.path}\n")
 
@@ -122,7 +117,7 @@ def test_a_directory_without_a_record(mydocker: Mydocker) -> None:
 @pytest.mark.parametrize("ending", ["new", "removed"])
 def test_a_creation_or_a_removal_that_stopped_half_way(ending: str, mydocker: Mydocker) -> None:
     mydocker.ok("run", "--name", "bird", "true")
-    identity = str(record(mydocker, "bird")["id"])
+    identity = str(mydocker.inspect("bird")["id"])
     directory = mydocker.root / "containers" / identity
     directory.rename(f"{directory}.{ending}")
     found = mydocker.run("system", "check").stdout.splitlines()
@@ -179,14 +174,14 @@ def test_a_record_that_says_running(mydocker: Mydocker) -> None:
     mydocker.ok("run", "--name", "bird", "true")
     rewrite(mydocker, "bird", status="running", pid=GONE, monitorPid=GONE)
     repaired(mydocker, "container: bird, whose monitor is gone\n")
-    assert record(mydocker, "bird")["exitCode"] == 137
+    assert mydocker.inspect("bird")["exitCode"] == 137
     mydocker.ok("rm", "bird")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"id": 3}'])
 def test_a_record_that_cannot_be_read(text: str, mydocker: Mydocker) -> None:
     mydocker.ok("run", "--name", "bird", "sh", "-c", "echo precious > /data")
-    directory = mydocker.root / "containers" / str(record(mydocker, "bird")["id"])
+    directory = mydocker.root / "containers" / str(mydocker.inspect("bird")["id"])
     (directory / "container.json").write_text(text)
     repaired(mydocker, f"{directory}/container.json")
     (aside,) = (mydocker.root / "damaged").iterdir()
@@ -196,7 +191,7 @@ def test_a_record_that_cannot_be_read(text: str, mydocker: Mydocker) -> None:
 
 def test_a_running_container_whose_record_cannot_be_read(mydocker: Mydocker) -> None:
     mydocker.ok("run", "-d", "--name", "bird", "top")
-    known = record(mydocker, "bird")
+    known = mydocker.inspect("bird")
     path = mydocker.root / "containers" / str(known["id"]) / "container.json"
     path.write_text("garbage")
     assert str(path) in mydocker.run("system", "check").stdout
@@ -216,7 +211,7 @@ def test_a_file_among_the_containers(mydocker: Mydocker) -> None:
 
 def test_a_monitor_whose_container_was_deleted_by_hand(mydocker: Mydocker) -> None:
     mydocker.ok("run", "-d", "--name", "bird", "top")
-    known = record(mydocker, "bird")
+    known = mydocker.inspect("bird")
     shutil.rmtree(mydocker.root / "containers" / str(known["id"]))
     found = mydocker.run("system", "check").stdout
     assert (
@@ -232,7 +227,7 @@ def test_a_container_that_outlives_its_monitor(mydocker: Mydocker) -> None:
         "cp /bin/busybox /tmp/sleep; chown 7 /tmp/sleep; chmod 4755 /tmp/sleep; exec /tmp/sleep 99"
     )
     mydocker.ok("run", "-d", "--name", "bird", "sh", "-c", script)
-    known = record(mydocker, "bird")
+    known = mydocker.inspect("bird")
     command = Path(f"/proc/{known['pid']}/cmdline")
     wait_until(lambda: b"/tmp/sleep" in command.read_bytes())
     os.kill(int(str(known["monitorPid"])), signal.SIGKILL)
@@ -259,7 +254,7 @@ def in_mount_namespace(script: str, mydocker: Mydocker) -> subprocess.CompletedP
 def test_a_mount_below_a_containers_directory(mydocker: Mydocker, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data/precious").write_text("")
-    identity = record(mydocker, "ended")["id"]
+    identity = mydocker.inspect("ended")["id"]
     done = in_mount_namespace(
         f"""
         mount --bind {tmp_path}/data $root/containers/{identity}/rootfs

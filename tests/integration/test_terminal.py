@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import os
 import signal
 import subprocess
@@ -284,7 +283,7 @@ def test_a_window_that_is_closed_ends_the_container(
         assert terminal.program.wait(timeout=20) == 129
     finally:
         terminal.close()
-    (record,) = json.loads(mydocker.ok("inspect", "bird"))
+    record = mydocker.inspect("bird")
     assert (record["status"], record["pid"]) == ("exited", 0)
 
 
@@ -329,7 +328,7 @@ def test_a_detached_terminal_has_a_log(mydocker: Mydocker, eventually: Callable[
 def test_a_detached_stdin_stays_open(mydocker: Mydocker) -> None:
     mydocker.ok("run", "-di", "--name", "bird", "cat")
     mydocker.ok("run", "-d", "--name", "fish", "cat")
-    (bird,) = json.loads(mydocker.ok("inspect", "bird"))
+    bird = mydocker.inspect("bird")
     assert Path(f"/proc/{bird['pid']}/comm").read_text() == "cat\n"
 
 
@@ -389,7 +388,7 @@ def test_a_reader_that_leaves_does_not_disturb_the_container(mydocker: Mydocker)
         check=False,
     )
     assert (done.stdout, done.stderr) == ("1\n", "err\n")
-    (record,) = json.loads(mydocker.ok("inspect", "bird"))
+    record = mydocker.inspect("bird")
     assert record["exitCode"] == 3
     assert mydocker.run("logs", "bird").stdout.splitlines()[-1] == "50000"
 
@@ -439,7 +438,7 @@ def test_a_killed_mydocker_takes_its_container_along(
     process = mydocker.start(*words)
     assert process.stdout is not None
     assert process.stdout.readline() == "up\n"
-    (record,) = json.loads(mydocker.ok("inspect", "bird"))
+    record = mydocker.inspect("bird")
     namespace = os.readlink(f"/proc/{record['pid']}/ns/pid")
     process.kill()
     process.communicate()

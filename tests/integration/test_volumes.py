@@ -178,7 +178,7 @@ def test_a_volume_below_a_tmpfs_is_seen(mydocker: Mydocker, volume: Path) -> Non
 
 def processes(mydocker: Mydocker) -> dict[str, int]:
     """The pids of the one container, and of its monitor."""
-    (record,) = json.loads(mydocker.ok("inspect", "bird"))
+    record = mydocker.inspect("bird")
     return {"container": record["pid"], "monitor": record["monitorPid"]}
 
 
