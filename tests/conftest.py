@@ -6,6 +6,7 @@ parent and names of its own, and when it ends the host must look as it did befor
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -130,9 +131,9 @@ class Mydocker:
     def clean_up(self) -> None:
         """Kill what a failed test has left running, and remove every container."""
         for process in self.started:
-            if process.poll() is None:
-                process.kill()
-                process.communicate()
+            process.kill()
+            with contextlib.suppress(BrokenPipeError), process:  # closes its pipes, and waits
+                pass
         for identity in self.run("ps", "-aq", "--no-trunc").stdout.split():
             self.run("rm", "-f", identity)
 

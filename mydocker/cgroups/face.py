@@ -16,7 +16,7 @@ from errno import EACCES, EBUSY, ENODEV, ENOENT
 
 from mydocker.cgroups import tree
 from mydocker.cgroups.convert import UNLIMITED
-from mydocker.errors import Error, KernelError
+from mydocker.errors import Error, KernelError, NotFound
 from mydocker.linux import files, process, syscalls
 from mydocker.linux.cleanup import Cleanup
 from mydocker.spec import Struct
@@ -126,7 +126,8 @@ class Cgroup:
     def kill(self) -> None:
         """Send SIGKILL to all of them. Where one could fork while we send, they are frozen first.
 
-        They are dead soon after, not at once: `remove` waits for that.
+        They are dead soon after, not at once: `remove` waits for that. A group that is gone, or
+        that another removes meanwhile, is no error.
         """
         frozen = True
         try:
@@ -139,7 +140,10 @@ class Cgroup:
                 process.kill(pid, SIGKILL)
             sent |= new
         if frozen:  # v1 delivers a signal to a frozen process only when it is thawed
-            self.thaw()
+            try:
+                self.thaw()
+            except NotFound:
+                pass
 
     def remove(self) -> None:
         """Remove the group and, when they are empty, the parents made for it; missing is fine.
@@ -195,15 +199,18 @@ class Cgroup:
         return {words[0]: int(words[1]) for words in lines}
 
     def write(self, name: str, text: str) -> None:
-        """Set one limit; an error names the file, the value, and what the errno means there."""
+        """Set one limit; an error names the file, the value, and what the errno means there.
+
+        NotFound if the group is gone.
+        """
         path = self.file(name)
-        if not os.path.exists(path):
-            there = os.path.isdir(os.path.dirname(path))
-            why = "this kernel has no such limit" if there else "there is no such group"
-            raise Error("limit", f"{name}={text}", why)
         try:
+            if not os.path.exists(path) and os.path.isdir(os.path.dirname(path)):
+                raise Error("limit", f"{name}={text}", "this kernel has no such limit")
             files.write(path, text)
         except KernelError as error:
+            if not os.path.isdir(os.path.dirname(path)):
+                raise NotFound("limit", f"{name}={text}", "there is no such group") from None
             hint = HINTS.get((name.partition(".")[0], error.errno), "")
             raise KernelError("limit", f"{name}={text}", error.errno, hint=hint) from None
 

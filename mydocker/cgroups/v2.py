@@ -16,7 +16,7 @@ from errno import EBUSY
 from mydocker.cgroups import convert, delegation, tree
 from mydocker.cgroups.convert import PERIOD, UNLIMITED
 from mydocker.cgroups.face import IN_USE, Cgroup, Statistics
-from mydocker.errors import Error, KernelError
+from mydocker.errors import Error, KernelError, NotFound
 from mydocker.linux import files, syscalls
 from mydocker.linux.cleanup import Cleanup
 
@@ -116,7 +116,10 @@ class V2(Cgroup):
 
     def kill(self) -> None:
         if self.has("cgroup.kill"):  # since Linux 5.14: all at once, and none can fork away
-            self.write("cgroup.kill", "1")
+            try:
+                self.write("cgroup.kill", "1")
+            except NotFound:
+                pass
         else:
             super().kill()
 

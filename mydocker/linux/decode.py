@@ -179,6 +179,9 @@ DECODERS: dict[str, Callable[..., str]] = {
     "fchown": lambda fd, uid, gid: f"{descriptor(fd)}, {uid}, {gid}",
     "fsconfig": _fsconfig,
     "fsmount": descriptor,
+    "iptables-restore": lambda lines: (
+        "".join(f"\n  {line}" for line in ["--noflush", *lines]) + "\n"
+    ),
     "ioctl": lambda request, fd, *more: ", ".join([descriptor(fd), request, *more]),
     "keyctl": lambda command, name: f"KEYCTL_JOIN_SESSION_KEYRING, {quote(name)}",
     "kill": lambda pid, number: f"{pid}, {_signal(number)}",

@@ -134,6 +134,7 @@ class Text:
 
     def _line(self, where: str, took: str, told: str) -> None:
         end = "\r\n" if os.isatty(self._fd) else "\n"
+        told = told.replace("\n", end + " " * 44)  # the rules of iptables-restore, one a line
         try:
             os.write(self._fd, f"{trace.role:8} {where:22} {took:>10}  {told}{end}".encode())
         except OSError:

@@ -129,6 +129,11 @@ WRONG: dict[str, list[tuple[str, str]]] = {
         ("max-file=3", "means nothing without max-size"),
     ],
     "--restart": [("sometimes", "sometimes"), ("on-failure:x", "on-failure:x"), ("", "--restart")],
+    "--health-cmd": [],  # any text is a command
+    "--health-interval": [("x", "--health-interval: x"), ("-1s", "-1s")],
+    "--health-timeout": [("x", "--health-timeout: x")],
+    "--health-retries": [("x", "--health-retries: x"), ("-1", "-1")],
+    "--health-start-period": [("x", "--health-start-period: x")],
     "--cidfile": [("/nope/x", "/nope/x"), ("/", "/: file exists"), ("", "--cidfile")],
     "--cgroup-parent": [("../x", "../x"), ("a\nb", r"a\x0ab")],
 }

@@ -20,7 +20,7 @@ import pytest
 
 from mydocker import cgroups
 from mydocker.cgroups import convert, hierarchies, tree
-from mydocker.errors import Error, KernelError, Usage
+from mydocker.errors import Error, KernelError, NotFound, Usage
 from mydocker.linux import syscalls, trace
 from mydocker.spec import Resources, Throttle
 
@@ -771,8 +771,25 @@ def test_a_group_that_is_gone_is_empty_and_has_no_statistics(parent: str) -> Non
     assert group.statistics() == cgroups.Statistics()
     assert group.limit_files() == []
     assert not group.frozen()
-    with pytest.raises(Error, match="there is no such group"):
+    with pytest.raises(NotFound, match="there is no such group"):
         group.freeze()
+
+
+@pytest.mark.v2
+def test_a_group_that_another_removes_while_it_is_killed(
+    parent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = cgroups.group(parent, "short")
+    group.create(Resources())
+
+    def gone() -> list[int]:
+        group.remove()
+        return []
+
+    monkeypatch.setattr(group, "processes", gone)
+    group.kill()
+    group.remove()
+    group.kill()
 
 
 # What is counted, and the rest of the limits
