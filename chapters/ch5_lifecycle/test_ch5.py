@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -182,6 +183,14 @@ def test_a_reader_never_sees_half_a_record(host: Host) -> None:
 # 5.3 A truthful ps
 
 
+def end(pids: list[int]) -> None:
+    """Kill them, and wait until they are dead: one may die of another's end."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    until(lambda: not any(state(pid) not in ("", "Z", "X") for pid in pids))
+
+
 @step("5.3")
 def test_a_container_that_runs_is_up(host: Host) -> None:
     name = detached(host, "sleep 1000")
@@ -193,9 +202,7 @@ def test_a_container_that_runs_is_up(host: Host) -> None:
 def test_whose_monitor_was_killed_has_ended(host: Host) -> None:
     name = detached(host, "sleep 1000")
     pids = [*monitors(host), first(host, name)]
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-    until(lambda: not any(state(pid) not in ("", "Z", "X") for pid in pids))
+    end(pids)
     got = status(host, name)
     if not got.startswith("Exited"):
         raise Wrong("believes-file", expected="Exited (137)", got=got, see="mydocker ps -a")
@@ -208,9 +215,7 @@ def test_a_reused_pid_is_not_the_container(host: Host) -> None:
     name = detached(host, "sleep 1000")
     told = record(host, name)
     pids = [*monitors(host), first(host, name)]
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-    until(lambda: not any(state(pid) not in ("", "Z", "X") for pid in pids))
+    end(pids)
     path = record_path(host, name)
     mine = os.getpid()  # somebody who lives, and has that number now
     path.write_text(json.dumps(told | {"pid": mine, "monitorPid": mine}))

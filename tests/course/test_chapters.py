@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import os
 import re
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lab.course import runner, starters, views
-from lab.course.manifest import CHECKOUT, REFERENCE, Chapter, Step, chapters
+from lab.course.manifest import CHECKOUT, REFERENCE, Chapter, Step, cgroup_version, chapters
 from lab.course.mutants import Mutant, mutants
 from lab.course.pages import pages
 from lab.course.words import COMMON
@@ -22,6 +21,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 each_chapter = pytest.mark.parametrize("chapter", chapters(), ids=lambda chapter: chapter.name)
+# Chapter 3 is the one that has to do with the version of cgroups.
+each_chapter_and_v2 = pytest.mark.parametrize(
+    "chapter",
+    [pytest.param(c, marks=[pytest.mark.v2] if c.number == 3 else []) for c in chapters()],
+    ids=lambda chapter: chapter.name,
+)
 STEPS = [step for chapter in chapters() for step in chapter.steps]
 VERSIONS = (1, 2)
 
@@ -84,7 +89,7 @@ def test_no_module_belongs_to_two_chapters() -> None:
 def test_a_mutant_names_a_step_and_a_diagnosis_that_exist(mutant: Mutant, tmp_path: Path) -> None:
     step = mutant.chapter.step(mutant.step)
     assert step.diagnosis(mutant.diagnosis) or mutant.diagnosis in COMMON
-    if mutant.cgroups in (0, int(os.environ.get("LAB_CGROUPS", "1"))):
+    if mutant.cgroups in (0, cgroup_version()):
         mutant.write(tmp_path)
 
 
@@ -132,12 +137,9 @@ def test_starters_fail_every_step(chapter: Chapter, tmp_path: Path) -> None:
 # The reference
 
 
-@pytest.mark.v2
 @pytest.mark.timeout(500)
-@each_chapter
+@each_chapter_and_v2
 def test_the_reference_passes_every_step(chapter: Chapter) -> None:
-    if os.environ.get("LAB_LANE") and chapter.number != 3:
-        pytest.skip("chapter 3 is the one that has to do with the version of cgroups")
     results = runner.check(runner.Request(chapter))
     assert [(r.step.id, r.outcome, r.got) for r in results] == [
         (step.id, "passed", "") for step in chapter.steps
@@ -160,15 +162,12 @@ def check_mutants(names: list[str]) -> None:
     assert sum(text.count("ok ") for text in said) == len(names)
 
 
-@pytest.mark.v2
 @pytest.mark.timeout(500)
-@each_chapter
+@each_chapter_and_v2
 def test_one_mutant_of_each_step_is_caught_as_named(chapter: Chapter) -> None:
     known = mutants(chapter)
-    if os.environ.get("LAB_LANE"):
-        known = [mutant for mutant in known if mutant.cgroups]
-    if not known:
-        pytest.skip("no mutant that has to do with the version of cgroups")
+    if cgroup_version() == 2 and chapter.number == 3:  # the others are caught on v1 already
+        known = [mutant for mutant in known if mutant.cgroups == 2]
     first = {mutant.step: mutant.name for mutant in reversed(known)}
     check_mutants(list(first.values()))
 
