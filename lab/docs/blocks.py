@@ -51,7 +51,7 @@ REASONS = {
 
 SHELLS = ("console", "bash", "sh", "shell", "shell-session")
 _FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>`{3,}) *(?P<lang>[\w-]*) *(?:\{(?P<attrs>[^}]*)\})?")
-_HEADING = re.compile(r"^(?P<marks>#{1,6}) (?P<title>.*?)(?: *\{ *#(?P<id>[\w.-]+)[^}]*\})? *$")
+_HEADING = re.compile(r"^(?P<marks>#{1,6}) (?P<title>.*?)(?: +\{ *#(?P<id>[\w.-]+)[^}]*\})? *$")
 
 
 class Block:

@@ -19,7 +19,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
-from lab.docs import blocks, exercise, reference, source
+from lab.docs import blocks, chart, exercise, reference, source
 
 PROMPT = re.compile(r"(?:/\S* )?# |\$ |PS> |> |\^[A-Z](?:\^[A-Z])*$")
 WORDS = {
@@ -112,6 +112,8 @@ def _replace(
         return [f'```python title="{shown[0][0]}"', *code.splitlines(), "```"]
     if block.lang == "exercise":
         return exercise.show(block.text.strip(), language)
+    if block.lang == "chart":
+        return chart.show(block.text)
     if block.lang == "commands":
         return reference.commands(language).splitlines()
     if block.lang == "compatibility":
