@@ -20,6 +20,7 @@ WORDS = {
         "v1": " (cgroup v1)",
         "v2": " (cgroup v2)",
         "in": "{names} in `{module}`",
+        "and": ", ",
         "join": "; ",
         "hint": "Begin with `make start CH={chapter}`. Stuck? `make hint STEP={id}`, three times.",
         "end": ".",
@@ -31,6 +32,7 @@ WORDS = {
         "v1": "（cgroup v1）",
         "v2": "（cgroup v2）",
         "in": "`{module}` 里的 {names}",
+        "and": "、",
         "join": "；",
         "hint": "`make start CH={chapter}` 开始；卡住了就 `make hint STEP={id}`，一共三条提示。",
         "end": "。",
@@ -62,8 +64,8 @@ def show(id: str, language: str) -> list[str]:
     zh = language == "zh"
     teaches = step.get("teaches_zh" if zh else "teaches", step["teaches"])
     written = [
-        _functions(step[key], words) + words.get(key.removeprefix("write_"), "")
-        for key in ("write", "write_v1", "write_v2")
+        _functions(step[key], words) + words.get(version, "")
+        for key, version in (("write", ""), ("write_v1", "v1"), ("write_v2", "v2"))
         if key in step
     ]
     return [
@@ -83,6 +85,6 @@ def _functions(names: list[str], words: dict[str, str]) -> str:
         module, _, name = text.partition(":")
         modules.setdefault(module, []).append(f"`{name}`")
     return words["join"].join(
-        words["in"].format(module=module, names=", ".join(found))
+        words["in"].format(module=module, names=words["and"].join(found))
         for module, found in modules.items()
     )

@@ -108,6 +108,15 @@ def test_every_step_of_a_chapter_that_has_pages_is_on_one_of_them(language: str)
         assert not steps or here == set(steps), f"chapter {chapter}"
 
 
+def test_an_exercise_names_what_is_to_be_written_in_both_languages() -> None:
+    assert exercise.show("6.3", "en")[4] == (
+        "    To write: `attach`, `link_name` in `network/endpoint.py`."
+    )
+    assert exercise.show("3.8", "zh")[4].endswith(
+        "`V1._memory`（cgroup v1）；`cgroups/v2.py` 里的 `V2._memory`（cgroup v2）。"
+    )
+
+
 @pytest.mark.parametrize("page", [p for p in OURS if numbers(p)], ids=name)
 def test_an_exercise_stands_under_its_own_number(page: blocks.Page) -> None:
     for block in page.blocks:
