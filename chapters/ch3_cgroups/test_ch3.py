@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from lab.course.host import (
+    BIRD,
     KINDS,
     PATIENCE,
     Container,
@@ -413,7 +414,7 @@ def test_the_container_is_in_its_group_in_every_hierarchy(host: Host) -> None:
                     "not-joined",
                     expected=f"{hierarchy.top}{host.cgroup_parent}/<id>",
                     got=group,
-                    see="mydocker run -d top; cat /proc/$(pidof top)/cgroup",
+                    see=f"mydocker run -d --name bird top; cat /proc/{BIRD}/cgroup",
                     controller=controller,
                 )
     outside = [line for line in container.out.splitlines() if ".." in line.rpartition(":")[2]]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.course.host import Done, Host, Wrong, listing_of_namespace
+from lab.course.host import BIRD, Done, Host, Wrong, listing_of_namespace
 from mydocker.linux.mountinfo import MountEntry
 
 step = pytest.mark.step
@@ -49,7 +49,7 @@ def test_the_root_is_the_containers_and_nothing_else(host: Host) -> None:
     if "pivot_root" in probe.err and "invalid argument" in probe.err:
         probe.refuse_as("einval")
     container = host.start()
-    see = "mydocker run -d --name bird top; nsenter -t $(pidof top) -m ls /"
+    see = f"mydocker run -d --name bird top; nsenter -t {BIRD} -m ls /"
     root = os.stat(container.inside("/"))
     if (root.st_dev, root.st_ino) == (os.stat("/").st_dev, os.stat("/").st_ino):
         names = " ".join(sorted(os.listdir(container.inside("/")))[:8])

@@ -35,6 +35,9 @@ KINDS = ("mnt", "uts", "ipc", "net", "pid", "cgroup")
 PATIENCE = 5.0 * float(os.environ.get("LAB_PATIENCE", "1"))
 """Seconds for one command; what takes longer hangs. LAB_PATIENCE: how much slower it is here."""
 
+BIRD = "$(mydocker inspect -f {{.State.Pid}} bird)"
+"""In what a student may type: the pid of the container `bird`."""
+
 
 class Wrong(Exception):
     """What a step's check found: which mistake, and what shows it."""
