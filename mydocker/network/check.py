@@ -12,7 +12,8 @@ import os
 from mydocker.errors import Corrupt, Error
 from mydocker.linux import files, iptables, netlink, rtnetlink
 from mydocker.network import bridge, firewall, nat, upkeep
-from mydocker.network.record import Network, Networks
+from mydocker.network.networks import Networks
+from mydocker.network.record import Network
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

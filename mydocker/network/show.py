@@ -9,7 +9,8 @@ from __future__ import annotations
 from mydocker.errors import Usage
 from mydocker.linux import netlink, rtnetlink
 from mydocker.network import upkeep, vxlan
-from mydocker.network.record import Endpoint, Network, Networks
+from mydocker.network.networks import Networks
+from mydocker.network.record import Endpoint, Network
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from __future__ import annotations
 from mydocker.errors import Error
 from mydocker.linux import files, jsontext, rtnetlink
 from mydocker.network import bridge, endpoint, firewall, names, vxlan
-from mydocker.network.record import Network, Networks
+from mydocker.network.networks import Networks
+from mydocker.network.record import Network
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mydocker.network import create
+from mydocker.network import subnets
 from tests.conftest import CHECKOUT, wait_until
 from tests.integration.network.conftest import (
     HOST,
@@ -367,4 +367,4 @@ def test_a_graph_names_everything_on_the_way(docker: Mydocker, net1: str) -> Non
 
 
 def test_the_pool_is_not_where_docker_and_libvirt_have_theirs() -> None:
-    assert create.POOL.startswith("10.77.")
+    assert subnets.POOL.startswith("10.77.")
