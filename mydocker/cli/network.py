@@ -22,12 +22,19 @@ if TYPE_CHECKING:
 def create(values: dict[str, Any], words: list[str]) -> None:
     """Make a network and print its id."""
     options = netchanges.pairs("-o", values["opt"])
-    fields = ("driver", "subnet", "gateway", "ip_range", "internal", "local")
+    subnets = {"subnet6" if ":" in text else "subnet": text for text in values["subnet"]}
+    if len(subnets) < len(values["subnet"]):
+        raise Usage("--subnet", values["subnet"][-1], "a network has one of each kind at most")
+    if values["ipv6"] != ("subnet6" in subnets):
+        why = "needs a --subnet of IPv6" if values["ipv6"] else "is of IPv6: say --ipv6 too"
+        raise Usage("network", "--ipv6" if values["ipv6"] else subnets["subnet6"], why)
+    fields = ("driver", "gateway", "ip_range", "internal", "local")
     asked = Request(
         name=words[0],
         labels=netchanges.pairs("--label", values["label"]),
         options=options,
         peers=values["peer"],
+        **subnets,
         **{name: values[name] for name in fields if values[name]},
     )
     print(make(Globals.root, asked).id)
@@ -116,7 +123,8 @@ SUBCOMMANDS = {
         "address the gateway; without one the next free subnet is taken.",
         [
             Flag("-d --driver -driver", "value", "bridge or vxlan", metavar="DRIVER"),
-            Flag("--subnet -subnet", "value", "its addresses", metavar="ADDRESS/PREFIX"),
+            Flag("--subnet -subnet", "list", "its addresses", metavar="ADDRESS/PREFIX"),
+            Flag("--ipv6", "bool", "IPv6 beside IPv4, with a --subnet of its own"),
             Flag("--gateway", "value", "the host's address in it", metavar="ADDRESS"),
             Flag("--ip-range", "value", "what containers get", metavar="ADDRESS/PREFIX"),
             Flag("--internal", "bool", "no way out, and none in"),

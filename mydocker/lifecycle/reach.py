@@ -62,6 +62,7 @@ def addresses(container: Container) -> dict[str, dict[str, Any]]:
             "IPAddress": member.address,
             "IPPrefixLen": network.block.prefix,
             "Gateway": "" if network.internal else network.gateway,
+            "GlobalIPv6Address": network.address6(member),
             "MacAddress": member.mac,
             "Aliases": member.aliases,
         }

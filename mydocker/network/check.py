@@ -11,7 +11,7 @@ import os
 
 from mydocker.errors import Corrupt, Error
 from mydocker.linux import files, iptables, netlink, rtnetlink
-from mydocker.network import bridge, firewall, nat, upkeep
+from mydocker.network import bridge, firewall, ipv6, nat, upkeep
 from mydocker.network.networks import Networks
 from mydocker.network.record import Network
 
@@ -74,6 +74,10 @@ def _kernel(host: Netlink, network: Network) -> list[str]:
     ours = (found.index, network.gateway_address, network.block.prefix)
     if ours not in rtnetlink.addresses(host):
         wrong.append(f"{network.name}: its bridge lacks the address {network.gateway}")
+    if network.subnet6 and (found.index, *ipv6.gateway(network)) not in rtnetlink.addresses(
+        host, ipv6.BITS
+    ):
+        wrong.append(f"{network.name}: its bridge lacks the address {network.gateway6}")
     for member in network.living():
         port = rtnetlink.link(host, member.link)
         if port and port.master != found.index:
@@ -104,31 +108,43 @@ def _delete(root: str, name: str) -> None:
 
 def _rules(root: str, networks: Networks, host: Netlink, right: list[Network]) -> list[Found]:
     """Networks that are up and whose rules are not as they should be; rules of no network."""
-    saved = iptables.save()
     found: list[Found] = []
-    for network in right:
-        key, living = networks.key(network), Network.from_json(network.to_json())
-        living.endpoints = living.living()
-        up = rtnetlink.link(host, network.interface)
-        if up and bridge.is_ours(up, network) and _differ(saved, {key: living}, lambda _: False):
-            text = f"of {network.name} ({nat.PREFIX}{key}) are not as they should be"
-            found.append(("rules", text, mend, root, network.name))
     stale = upkeep.stale(networks) if len(right) == len(networks.names()) else lambda _: False
-    return found + [
-        ("rules", f"{nat.PREFIX}{key}, of a network that is gone", _clear, root)
-        for key in sorted(firewall.keys(saved))
-        if stale(key)
-    ]
+    for kind in _kinds(networks, right):
+        saved = iptables.save(kind)
+        for network in [network for network in right if kind in upkeep.kinds(network)]:
+            key, living = networks.key(network), Network.from_json(network.to_json())
+            living.endpoints = living.living()
+            up = rtnetlink.link(host, network.interface)
+            if up and bridge.is_ours(up, network) and _differ(saved, {key: living}, kind):
+                text = f"of {network.name} ({nat.PREFIX}{key}) are not as they should be"
+                found.append(("rules", text, mend, root, network.name))
+        found += [
+            ("rules", f"{nat.PREFIX}{key}, of a network that is gone", _clear, root, kind)
+            for key in sorted(firewall.keys(saved))
+            if stale(key)
+        ]
+    return found
 
 
-def _differ(saved: iptables.Tables, networks: dict[str, Network], stale: firewall.Test) -> bool:
-    return any(firewall.plan(table, saved.get(table, {}), networks, stale) for table in nat.HOOKS)
+def _kinds(networks: Networks, right: list[Network]) -> list[str]:
+    """Rules for IPv6 are looked for where there is such a network, or was."""
+    ever = os.path.exists(f"{networks.root}/ip6_forward.json") or any(n.subnet6 for n in right)
+    return [iptables.IPV4, iptables.IPV6] if ever else [iptables.IPV4]
 
 
-def _clear(root: str) -> None:
+def _differ(saved: iptables.Tables, networks: dict[str, Network], kind: str) -> bool:
+    rules = firewall.KINDS[kind]
+    return any(
+        firewall.plan(table, saved.get(table, {}), networks, lambda _: False, rules)
+        for table in rules.HOOKS
+    )
+
+
+def _clear(root: str, kind: str) -> None:
     networks = Networks(root)
     with networks.lock():
-        firewall.sync({}, upkeep.stale(networks), {})
+        firewall.sync({}, upkeep.stale(networks), {}, kind)
 
 
 def mend(root: str, name: str) -> None:

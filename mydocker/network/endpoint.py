@@ -16,7 +16,7 @@ import os
 
 from mydocker.errors import Error, KernelError
 from mydocker.linux import netlink, rtnetlink
-from mydocker.network import ipam
+from mydocker.network import ipam, neighbours
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,8 +48,11 @@ def attach(host: Netlink, network: Network, endpoint: Endpoint, netns: int, defa
         # With br_netfilter the destination changes while the frame is still in the bridge, and a
         # container that calls its own published port is to get it from the port it went into.
         rtnetlink.set_hairpin(host, port)
+    neighbours.settings(network, endpoint, netns)
     with netlink.inside(netns) as container:
         configure(container, network, endpoint, default)
+        if network.subnet6:
+            neighbours.configure(container, network, endpoint, default)
 
 
 def configure(container: Netlink, network: Network, endpoint: Endpoint, default: bool) -> None:

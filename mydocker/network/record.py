@@ -14,6 +14,7 @@ Invariant: an address is taken if and only if an endpoint in the record has it.
 from __future__ import annotations
 
 from mydocker.linux import process
+from mydocker.network import ipv6
 from mydocker.network.ipam import Pool, Subnet, parse_address
 from mydocker.spec import Struct
 
@@ -70,6 +71,8 @@ class Network(Struct):
     state: str = "creating"
     subnet: str
     gateway: str
+    subnet6: str = ""
+    gateway6: str = ""
     ip_range: str = ""
     internal: bool = False
     interface: str
@@ -101,7 +104,16 @@ class Network(Struct):
         """Which of its addresses are taken."""
         within = Subnet.parse("ip-range", self.ip_range)[0] if self.ip_range else None
         taken = [parse_address("address", endpoint.address) for endpoint in self.endpoints]
+        if self.subnet6:  # nobody has the place of the other gateway
+            place = ipv6.gateway(self)[0] - ipv6.beside(self, self.block.first)
+            taken += [self.block.first + place] if place < self.block.size else []
         return Pool(self.block, self.gateway_address, taken, within)
+
+    def address6(self, endpoint: Endpoint) -> str:
+        """The endpoint's IPv6 address; empty if the network has none."""
+        if not self.subnet6:
+            return ""
+        return ipv6.show(ipv6.beside(self, parse_address("address", endpoint.address)))
 
     def living(self) -> list[Endpoint]:
         """The endpoints that somebody answers for."""

@@ -23,6 +23,7 @@ class Request(Struct):
     name: str
     driver: str = "bridge"
     subnet: str = ""
+    subnet6: str = ""
     gateway: str = ""
     ip_range: str = ""
     internal: bool = False
@@ -77,6 +78,10 @@ def describe(networks: Networks, host: Netlink, asked: Request) -> Network:
     network.ip_range = str(within) if within else ""
     network.gateway = ipam.show(gateway(asked, subnet, typed, within))
     network.mtu = mtu(asked, 1500 - (vxlan.OVERHEAD if asked.driver == "vxlan" else 0))
+    if asked.subnet6:
+        if asked.driver == "vxlan":
+            raise Usage("network", "vxlan", "has IPv4 only")
+        subnets.fill_in_ipv6(network, asked.subnet6, others, host)
     if bridge.find(host, network):
         why = "an interface of that name is there already"
         raise Conflict("network", network.interface, why, hint="choose another name")

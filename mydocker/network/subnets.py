@@ -6,8 +6,11 @@ with all the others' and with the host's routes.
 
 from __future__ import annotations
 
-from mydocker.errors import Conflict, Usage
+import os
+
+from mydocker.errors import Conflict, Error, Usage
 from mydocker.linux import rtnetlink
+from mydocker.network import ipv6
 from mydocker.network.ipam import Subnet
 
 TYPE_CHECKING = False
@@ -54,3 +57,38 @@ def free_subnet(others: list[Network], host: Netlink) -> Subnet:
         except Conflict:
             continue
     raise Conflict("network", POOL, "every subnet of the pool is taken", hint="give a --subnet")
+
+
+def fill_in_ipv6(network: Network, text: str, others: list[Network], host: Netlink) -> None:
+    """Give the record of a new network its IPv6 subnet; Usage or Conflict says what is wrong."""
+    address, prefix = ipv6.parse("--subnet", text)
+    most = ipv6.BITS - 32 + network.block.prefix
+    if not 16 <= prefix <= most:
+        raise Usage("--subnet", text, f"its prefix is not from /16 to /{most}")
+    base = ipv6.first(address, prefix)
+    if base >> 120 in (0x00, 0xFF) or base >> 118 == 0xFE80 >> 6:
+        raise Usage("--subnet", text, "is not for hosts")
+    network.subnet6 = f"{ipv6.show(base)}/{prefix}"
+    network.gateway6 = ipv6.show(address if address != base else base + 1)
+    if not os.path.exists("/proc/sys/net/ipv6"):
+        raise Error("network", network.subnet6, "this kernel has no IPv6")
+    _check_free_ipv6(base, prefix, others, host)
+
+
+def _check_free_ipv6(base: int, prefix: int, others: list[Network], host: Netlink) -> None:
+    text = f"{ipv6.show(base)}/{prefix}"
+    for other in others:
+        if other.subnet6 and _overlap(base, prefix, *ipv6.parse("subnet", other.subnet6)):
+            raise Conflict(
+                "--subnet", text, f"overlaps {other.subnet6} of the network {other.name}"
+            )
+    for route, length, _ in rtnetlink.routes(host, ipv6.BITS):
+        if length and _overlap(base, prefix, route, length):
+            raise Conflict(
+                "--subnet", text, f"overlaps the host's route to {ipv6.show(route)}/{length}"
+            )
+
+
+def _overlap(base: int, prefix: int, other: int, length: int) -> bool:
+    shorter = min(prefix, length)
+    return ipv6.first(base, shorter) == ipv6.first(other, shorter)

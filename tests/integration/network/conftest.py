@@ -48,6 +48,9 @@ def sh(command: str) -> str:
     return done.stdout
 
 
+FORWARD = {"ip_forward": "net.ipv4.ip_forward", "ip6_forward": "net.ipv6.conf.all.forwarding"}
+
+
 class Place:
     """A network namespace, by the file that stands for it."""
 
@@ -116,10 +119,14 @@ class Snapshot:
         # Without what depends on whether a bridge has a port just now.
         self.links = sh("ip -o link | sed 's/^[0-9]*: //; s/NO-CARRIER,//; s/,LOWER_UP//'")
         self.links = re.sub(r"state \w+ ", "", self.links)
-        self.addresses = sh("ip -o -4 address | sed 's/^[0-9]*: //'")
+        # fe80:: comes a while after its interface, by the kernel's own doing.
+        self.addresses = sh("ip -o address | grep -v ' fe80:' | sed 's/^[0-9]*: //'")
         self.routes = sh("ip -4 route show table all | sed 's/ linkdown//'")
+        self.routes6 = sh("ip -6 route show | grep -v ^fe80: || true")
         program = os.environ.get("MYDOCKER_IPTABLES") or "iptables"
         self.rules = sh(f"{program}-save | sed 's/^#.*//; s/ \\[.*//'")
+        program = program.replace("iptables", "ip6tables")
+        self.rules6 = sh(f"{program}-save 2>/dev/null | sed 's/^#.*//; s/ \\[.*//'")
         self.sysctls = sh(
             "sysctl -a 2>/dev/null | grep ^net | grep -v -e conntrack_count -e nf_log"
         )
@@ -145,7 +152,11 @@ class NetHost:
         sh("ip link set uplink up")
         self.outside.sh(f"ip addr add {OUTSIDE}/24 dev eth0; ip link set eth0 up")
         self.outside.sh(f"ip route add {SECOND} via {HOST}")
-        for program in ("iptables", "iptables-legacy"):  # or their empty tables would be news
+        for program in (
+            "iptables",
+            "iptables-legacy",
+            "ip6tables",
+        ):  # or their empty tables would be news
             sh(f"printf '{TABLES}' | {program}-restore")
         self.before = Snapshot()
 
@@ -174,9 +185,11 @@ def docker(net_host: NetHost, mydocker: Mydocker) -> Iterator[Mydocker]:
     mydocker.clean_up()
     for name in names(mydocker):
         mydocker.ok("network", "rm", name)
-    forwards = sh("sysctl -n net.ipv4.ip_forward").strip() == "1"
-    assert (mydocker.root / "ip_forward.json").exists() == forwards
-    sh("sysctl -qw net.ipv4.ip_forward=0")
+    for name, setting in FORWARD.items():
+        forwards = sysctl(setting) == "1"
+        assert (mydocker.root / f"{name}.json").exists() == forwards
+        if forwards:
+            sh(f"sysctl -qw {setting}=0")
     assert Snapshot().differs(net_host.before) == []
 
 

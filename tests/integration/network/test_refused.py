@@ -56,7 +56,7 @@ BAD: list[tuple[tuple[str, ...], str]] = [
     (("--subnet", "224.1.0.0/16", "net2"), "224.0.0.0/3 is not for hosts"),
     (("--subnet", "10.0.0.255/24", "net2"), "ends in the broadcast address"),
     (("--subnet", "10.0.0", "net2"), "not ADDRESS/PREFIX"),
-    (("--subnet", "fd00::/64", "net2"), "not an IPv4 address"),
+    (("--subnet", "fd00::/64", "net2"), "is of IPv6: say --ipv6 too"),
     (("--subnet", "1.2.3.4/24; reboot", "net2"), "not ADDRESS/PREFIX"),
     (("--subnet", "10.0.0.0/24", "--gateway", "10.0.1.1", "net2"), "is not in the subnet"),
     (("--subnet", "10.0.0.0/24", "--gateway", "10.0.0.255", "net2"), "the first or the last"),
