@@ -81,7 +81,7 @@ def free_interface(netns: int) -> str:
 
 
 def full(error: KernelError, network: Network) -> Error:
-    """A bridge has at most 1024 ports (BR_MAX_PORTS), which the kernel tells as EXFULL."""
+    """A bridge's ports have the numbers 1 to 1023 (BR_MAX_PORTS); then the kernel says EXFULL."""
     if error.errno != 54:
         return error
-    return Error("network", network.name, "its bridge has no free port: 1024 are the most")
+    return Error("network", network.name, "its bridge has no free port: 1023 are the most")

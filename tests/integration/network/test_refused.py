@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -277,41 +276,6 @@ def test_a_container_whose_monitor_is_killed_leaves_the_network(
     rules = sh("iptables-save | grep DNAT.*to-dest")
     assert len(rules.splitlines()) == 1
     docker.ok("rm", "bird")
-    docker.ok("system", "check")
-
-
-def test_of_many_runs_at_once_each_has_an_address_of_its_own(docker: Mydocker, net1: str) -> None:
-    runs = [docker.start("run", "-d", "-net", net1, "top") for _ in range(20)]
-    assert [errors for run in runs if (errors := run.communicate(timeout=90)[1])] == []
-    members = network(docker, net1)["Containers"].values()
-    assert len({member["IPv4Address"] for member in members}) == 20
-
-
-@pytest.mark.soak
-@pytest.mark.timeout(900)
-def test_of_a_hundred_containers_no_two_share_an_address(docker: Mydocker, net1: str) -> None:
-    def all_at_once(words: list[list[str]]) -> None:
-        runs = [docker.start(*each) for each in words]
-        failed = [run.communicate(timeout=600)[1] for run in runs]
-        assert [text for text in failed if text] == []
-
-    all_at_once([["run", "-d", "--name", f"c{n}", "-net", net1, "top"] for n in range(100)])
-    members = network(docker, net1)["Containers"].values()
-    assert len({member["IPv4Address"] for member in members}) == 100
-    all_at_once([["rm", "-f", f"c{n}"] for n in range(100)])
-    assert network(docker, net1)["Containers"] == {}
-
-
-def test_runs_and_removals_of_networks_at_once_leave_no_half(docker: Mydocker) -> None:
-    runs: list[subprocess.Popen[str]] = []
-    for number in range(6):
-        runs.append(docker.start("network", "create", f"net{number % 3}"))
-        runs.append(docker.start("run", "--rm", "-net", f"net{number % 3}", "true"))
-        runs.append(docker.start("network", "rm", f"net{number % 3}"))
-    for run in runs:
-        _, errors = run.communicate(timeout=60)
-        assert "bug" not in errors
-        assert len(errors.splitlines()) <= 2, errors
     docker.ok("system", "check")
 
 
