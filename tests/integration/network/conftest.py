@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import Mydocker
 
+HAS_IPV6 = Path("/proc/sys/net/ipv6").exists()
 HOST, SECOND, OUTSIDE = "198.51.100.1", "203.0.113.1", "198.51.100.2"
 
 TABLES = (
@@ -49,6 +50,12 @@ def sh(command: str) -> str:
 
 
 FORWARD = {"ip_forward": "net.ipv4.ip_forward", "ip6_forward": "net.ipv6.conf.all.forwarding"}
+
+
+def batch(*lines: str) -> None:
+    """Several commands of ip(8) in one process."""
+    text = "".join(f"{line}\n" for line in lines)
+    subprocess.run(["ip", "-batch", "-"], input=text, text=True, check=True)
 
 
 class Place:
@@ -112,6 +119,17 @@ def new_place() -> Place:
         os.close(own)
 
 
+def settings() -> Iterator[str]:
+    """Every setting of this network, a line each."""
+    for directory, _, names in os.walk("/proc/sys/net"):
+        for name in names:
+            if name != "nf_conntrack_count" and "nf_log" not in directory:
+                try:
+                    yield f"{directory}/{name} = {Path(directory, name).read_text()}"
+                except OSError:  # it can only be written, or its interface is gone
+                    continue
+
+
 class Snapshot:
     """All that a network of ours could change on the host."""
 
@@ -127,9 +145,7 @@ class Snapshot:
         self.rules = sh(f"{program}-save | sed 's/^#.*//; s/ \\[.*//'")
         program = program.replace("iptables", "ip6tables")
         self.rules6 = sh(f"{program}-save 2>/dev/null | sed 's/^#.*//; s/ \\[.*//'")
-        self.sysctls = sh(
-            "sysctl -a 2>/dev/null | grep ^net | grep -v -e conntrack_count -e nf_log"
-        )
+        self.sysctls = "".join(settings())
 
     def differs(self, other: Snapshot) -> list[str]:
         """The lines of what is not the same."""
@@ -147,17 +163,16 @@ class NetHost:
         self.place = Place("/proc/self/ns/net")
         self.outside = new_place()
         path = f"/proc/{os.getpid()}/fd/{self.outside.fd}"
-        sh(f"ip link add uplink type veth peer name eth0 netns {path}")
-        sh(f"ip addr add {HOST}/24 dev uplink; ip addr add {SECOND}/32 dev uplink")
-        sh("ip link set uplink up")
-        self.outside.sh(f"ip addr add {OUTSIDE}/24 dev eth0; ip link set eth0 up")
-        self.outside.sh(f"ip route add {SECOND} via {HOST}")
-        for program in (
-            "iptables",
-            "iptables-legacy",
-            "ip6tables",
-        ):  # or their empty tables would be news
-            sh(f"printf '{TABLES}' | {program}-restore")
+        batch(
+            *(f"link add uplink type veth peer name eth0 netns {path}", "link set uplink up"),
+            *(f"addr add {HOST}/24 dev uplink", f"addr add {SECOND}/32 dev uplink"),
+        )
+        with self.outside:
+            up = (f"addr add {OUTSIDE}/24 dev eth0", "link set eth0 up")
+            batch(*up, f"route add {SECOND} via {HOST}")
+        # Or their empty tables would be news.
+        programs = "iptables iptables-legacy" + " ip6tables" * HAS_IPV6
+        sh(f"for p in {programs}; do printf '{TABLES}' | $p-restore || exit; done")
         self.before = Snapshot()
 
 
@@ -183,8 +198,8 @@ def docker(net_host: NetHost, mydocker: Mydocker) -> Iterator[Mydocker]:
     recorded: that it forwards."""
     yield mydocker
     mydocker.clean_up()
-    for name in names(mydocker):
-        mydocker.ok("network", "rm", name)
+    if left := names(mydocker):
+        mydocker.ok("network", "rm", *left)
     for name, setting in FORWARD.items():
         forwards = sysctl(setting) == "1"
         assert (mydocker.root / f"{name}.json").exists() == forwards
