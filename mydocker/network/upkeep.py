@@ -73,11 +73,13 @@ FORWARD = {"ip_forward": "net/ipv4/ip_forward", "ip6_forward": "net/ipv6/conf/al
 
 def forward(networks: Networks, network: Network) -> None:
     """Make the host a router. That outlives the network, since others may lean on it meanwhile: so
-    it is written down for good."""
+    it is written down for good, and first."""
     for name, setting in FORWARD.items():
-        if (name == "ip_forward" or network.subnet6) and bridge.set_sysctl(setting, "1"):
+        wanted = name == "ip_forward" or network.subnet6
+        if wanted and files.read(f"/proc/sys/{setting}").strip() != "1":
             told = {setting.replace("/", "."): "1", "before": "0", "turned on": now()}
             files.write_whole(f"{networks.root}/{name}.json", jsontext.dumps(told) + "\n")
+            bridge.set_sysctl(setting, "1")
 
 
 def forwarding(networks: Networks, name: str) -> str:

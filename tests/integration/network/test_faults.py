@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.network.conftest import Snapshot, names, network
+from tests.integration.network.conftest import HAS_IPV6, Snapshot, names, network
 from tests.integration.test_faults import WAYS, Scenario, Words, count, points_of, sweep
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import Mydocker
 
+LIKE_OTHERS = ("RunDetached", "Disconnect")  # nearly all their points are another's
 SAMPLE = 2  # points of each role of each scenario
 pytestmark = pytest.mark.usefixtures("net_host")
 
@@ -91,6 +92,18 @@ class Create(Scenario):
         assert Snapshot().differs(self.bare) == []
 
 
+class CreateWithIPv6(Create):
+    words: Words = (
+        *("network", "create", "--subnet", "192.168.10.1/24"),
+        *("--ipv6", "--subnet", "fd00:6::/64", "net1"),
+    )
+
+    def once(self) -> None:
+        self.mydocker.ok("network", "create", "--ipv6", "--subnet", "fd00:7::/64", "net0")
+        self.mydocker.ok("run", "--rm", "-net", "net0", "true")
+        self.bare = Snapshot()
+
+
 class Remove(Create):
     words: Words = ("network", "rm", "net1")
 
@@ -103,11 +116,15 @@ class Remove(Create):
 
 
 SCENARIOS = {
-    kind.__name__: kind for kind in (RunPublished, RunDetached, Connect, Disconnect, Create, Remove)
+    kind.__name__: kind
+    for kind in (
+        *(RunPublished, RunDetached, Connect, Disconnect),
+        *((Create, Remove, CreateWithIPv6) if HAS_IPV6 else (Create, Remove)),
+    )
 }
 
 
-@pytest.mark.parametrize("name", ["RunPublished", "Connect", "Create", "Remove"])
+@pytest.mark.parametrize("name", [name for name in SCENARIOS if name not in LIKE_OTHERS])
 def test_a_stopped_command_leaves_no_link_no_rule_and_no_address(
     name: str, docker: Mydocker, tmp_path: Path
 ) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import socket
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.integration.network.conftest import (
+    HAS_IPV6,
     OUTSIDE,
     NetHost,
     inside,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.usefixtures("net_host"),
-    pytest.mark.skipif(not Path("/proc/sys/net/ipv6").exists(), reason="a kernel without IPv6"),
+    pytest.mark.skipif(not HAS_IPV6, reason="a kernel without IPv6"),
 ]
 CREATE = ("network", "create", "--ipv6", "--subnet", "192.168.10.1/24")
 FAR, HOST6 = "2001:db8::2", "2001:db8::1"  # 2001:db8::/32 is for documentation
@@ -143,3 +143,15 @@ def test_what_cannot_be_is_refused_in_one_line(docker: Mydocker) -> None:
     ):
         assert why in docker.fails(125, "network", "create", *words, "net2"), words
     sh("ip -6 route del fd00:9::/48 dev uplink")
+
+
+def test_a_running_container_is_brought_into_such_a_network(dual: Mydocker) -> None:
+    dual.ok("run", "-d", "--name", "bird", "-net", "net1", "top")
+    dual.ok("run", "-d", "--name", "late", "top")
+    dual.ok("network", "connect", "net1", "late")
+    enter = f"nsenter -n -t {pid_of(dual, 'late')} "
+    assert "fd00:6::3/64" in sh(f"{enter} ip addr")
+    assert "default via fd00:6::1" in sh(f"{enter} ip -6 route")
+    assert "1 packets received" in sh(f"{enter} busybox ping -6 -c 1 -W 2 fd00:6::2")
+    dual.ok("network", "disconnect", "net1", "late")
+    assert "fd00:6::3" not in sh(f"{enter} ip addr")
