@@ -12,7 +12,6 @@ from mydocker.linux import files, jsontext
 from mydocker.network import members, names, publish
 from mydocker.network.networks import PREDEFINED
 from mydocker.network.wish import Attachment, Wish
-from mydocker.spec import Mount
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,12 +20,8 @@ if TYPE_CHECKING:
     from mydocker.lifecycle.options import Options
     from mydocker.network.record import Port
     from mydocker.rootfs.store import Image
-    from mydocker.spec import Spec
 
 FILE = "network.json"
-
-FILES = ("hosts", "hostname", "resolv.conf")
-"""What is made for a container and mounted at /etc."""
 
 
 def plan(containers: Containers, asked: Options, image: Image) -> Wish:
@@ -114,35 +109,6 @@ def check_word(flag: str, text: str) -> str:
     if not text or not text.isprintable() or " " in text or not text.isascii():
         raise Usage(flag, text, "not one word")
     return text
-
-
-def prepare_spec(spec: Spec, wish: Wish, containers: Containers, directory: str) -> None:
-    """What the wish changes in the spec: the files to mount, the settings, another's host name."""
-    source = directory
-    if wish.mode == "container":
-        source = f"{containers.directory}/{wish.container}"
-        spec.hostname = containers.load(wish.container).spec().hostname
-    elif wish.mode == "network":
-        spec.linux.sysctl = settings(spec) | spec.linux.sysctl
-    taken = {os.path.normpath(mount.destination) for mount in spec.mounts}
-    for name in FILES:
-        if f"/etc/{name}" not in taken and (
-            source == directory or os.path.exists(f"{source}/{name}")
-        ):
-            options = ["rbind", "rprivate"]
-            spec.mounts.append(
-                Mount(destination=f"/etc/{name}", source=f"{source}/{name}", options=options)
-            )
-
-
-def settings(spec: Spec) -> dict[str, str]:
-    """In a network of its own anybody may listen on port 80 and send a ping, as in Docker."""
-    mappings = spec.linux.gid_mappings
-    last = mappings[0].size - 1 if mappings else (1 << 31) - 1
-    return {
-        "net.ipv4.ip_unprivileged_port_start": "0",
-        "net.ipv4.ping_group_range": f"0 {last}",
-    }
 
 
 def load(container: Container) -> Wish:

@@ -121,10 +121,10 @@ def describe(containers: Containers, asked: Options, image: Image) -> tuple[Cont
     log_opts = options.pairs("log-opt", asked.log_opt)
     logoptions.check(asked.log_driver, log_opts)
     if asked.networked():
-        from mydocker.lifecycle import netplan
+        from mydocker.lifecycle import netplan, netspec
 
         wish = netplan.plan(containers, asked, image)
-        netplan.prepare_spec(spec, wish, containers, directory)
+        netspec.prepare(spec, wish, containers, directory)
         asked.files[netplan.FILE] = netplan.text(wish)
     stop_signal = asked.stop_signal or image.config.config.stop_signal or "SIGTERM"
     container = Container(

@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 
 from mydocker.errors import Corrupt, Error
-from mydocker.linux import files, iptables, netlink, rtnetlink
-from mydocker.network import bridge, firewall, ipv6, nat, upkeep
+from mydocker.linux import files, netlink, rtnetlink
+from mydocker.network import bridge, checkrules, ipv6, upkeep
 from mydocker.network.networks import Networks
 from mydocker.network.record import Network
 
@@ -44,7 +44,7 @@ def find(root: str) -> list[Found]:
             found += _members(root, network)
             found += [("network", text, mend, root, name) for text in _kernel(host, network)]
         found += _links(root, networks, host)
-        found += _rules(root, networks, host, right)
+        found += checkrules.find(root, mend, networks, host, right)
     return found
 
 
@@ -104,47 +104,6 @@ def _links(root: str, networks: Networks, host: Netlink) -> list[Found]:
 def _delete(root: str, name: str) -> None:
     with Networks(root).lock(), netlink.Netlink() as host:
         rtnetlink.delete_link(host, name)
-
-
-def _rules(root: str, networks: Networks, host: Netlink, right: list[Network]) -> list[Found]:
-    """Networks that are up and whose rules are not as they should be; rules of no network."""
-    found: list[Found] = []
-    stale = upkeep.stale(networks) if len(right) == len(networks.names()) else lambda _: False
-    for kind in _kinds(networks, right):
-        saved = iptables.save(kind)
-        for network in [network for network in right if kind in upkeep.kinds(network)]:
-            key, living = networks.key(network), Network.from_json(network.to_json())
-            living.endpoints = living.living()
-            up = rtnetlink.link(host, network.interface)
-            if up and bridge.is_ours(up, network) and _differ(saved, {key: living}, kind):
-                text = f"of {network.name} ({nat.PREFIX}{key}) are not as they should be"
-                found.append(("rules", text, mend, root, network.name))
-        found += [
-            ("rules", f"{nat.PREFIX}{key}, of a network that is gone", _clear, root, kind)
-            for key in sorted(firewall.keys(saved))
-            if stale(key)
-        ]
-    return found
-
-
-def _kinds(networks: Networks, right: list[Network]) -> list[str]:
-    """Rules for IPv6 are looked for where there is such a network, or was."""
-    ever = os.path.exists(f"{networks.root}/ip6_forward.json") or any(n.subnet6 for n in right)
-    return [iptables.IPV4, iptables.IPV6] if ever else [iptables.IPV4]
-
-
-def _differ(saved: iptables.Tables, networks: dict[str, Network], kind: str) -> bool:
-    rules = firewall.KINDS[kind]
-    return any(
-        firewall.plan(table, saved.get(table, {}), networks, lambda _: False, rules)
-        for table in rules.HOOKS
-    )
-
-
-def _clear(root: str, kind: str) -> None:
-    networks = Networks(root)
-    with networks.lock():
-        firewall.sync({}, upkeep.stale(networks), {}, kind)
 
 
 def mend(root: str, name: str) -> None:

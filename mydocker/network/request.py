@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from mydocker.errors import Conflict, NotFound, Usage
-from mydocker.network import bridge, ipam, subnets, upkeep, vxlan
+from mydocker.network import bridge, ipam, options, subnets, upkeep, vxlan
 from mydocker.network.ipam import Subnet
 from mydocker.network.networks import check_name
 from mydocker.network.record import Network
@@ -33,15 +33,6 @@ class Request(Struct):
     local: str = ""
 
 
-ALIASES = {
-    "mtu": "com.docker.network.driver.mtu",
-    "interface": "com.docker.network.bridge.name",
-    "vni": "vni",
-    "port": "port",
-}
-"""`-o` words that become fields of the record, and Docker's long form of them."""
-
-
 def describe(networks: Networks, host: Netlink, asked: Request) -> Network:
     """The record of the new network; nothing is made, what is wrong is refused."""
     if asked.driver not in ("bridge", "vxlan"):
@@ -56,7 +47,7 @@ def describe(networks: Networks, host: Netlink, asked: Request) -> Network:
         internal=asked.internal,
         interface=interface_name(asked),
         labels=asked.labels,
-        options={key: value for key, value in asked.options.items() if key not in ALIASES},
+        options={key: value for key, value in asked.options.items() if key not in options.ALIASES},
     )
     others = networks.all()
     if asked.subnet:
@@ -77,10 +68,12 @@ def describe(networks: Networks, host: Netlink, asked: Request) -> Network:
         raise Usage("network", "--peer", "only a network of the driver vxlan has peers")
     network.ip_range = str(within) if within else ""
     network.gateway = ipam.show(gateway(asked, subnet, typed, within))
-    network.mtu = mtu(asked, 1500 - (vxlan.OVERHEAD if asked.driver == "vxlan" else 0))
+    network.mtu = options.mtu(asked, 1500 - (vxlan.OVERHEAD if asked.driver == "vxlan" else 0))
     if asked.subnet6:
         if asked.driver == "vxlan":
             raise Usage("network", "vxlan", "has IPv4 only")
+        if network.mtu < 1280:
+            raise Usage("-o mtu", str(network.mtu), "IPv6 needs 1280 at least")
         subnets.fill_in_ipv6(network, asked.subnet6, others, host)
     if bridge.find(host, network):
         why = "an interface of that name is there already"
@@ -88,14 +81,9 @@ def describe(networks: Networks, host: Netlink, asked: Request) -> Network:
     return network
 
 
-def option(asked: Request, name: str) -> str:
-    """The value of an `-o` word, in either form."""
-    return asked.options.get(name) or asked.options.get(ALIASES[name], "")
-
-
 def interface_name(asked: Request) -> str:
     """The bridge is called as the network, as in the book, or as `-o interface=NAME` says."""
-    name = option(asked, "interface") or asked.name
+    name = options.option(asked, "interface") or asked.name
     if len(name.encode()) > bridge.LONGEST:
         hint = "-o interface=NAME gives its bridge a shorter one"
         why = f"the name of an interface has at most {bridge.LONGEST} bytes"
@@ -133,16 +121,6 @@ def gateway(asked: Request, subnet: Subnet, typed: int, within: Subnet | None) -
     return subnet.first + 1
 
 
-def mtu(asked: Request, usual: int) -> int:
-    """`-o mtu=N`: the largest packet, from what IPv4 asks to what a link can have."""
-    text = option(asked, "mtu")
-    if not text:
-        return usual
-    if not (text.isascii() and text.isdigit() and 68 <= int(text[:6]) <= 65535):
-        raise Usage("-o mtu", text, "not a number from 68 to 65535")
-    return int(text)
-
-
 def on_several_hosts(
     network: Network, asked: Request, host: Netlink, subnet: Subnet, within: Subnet | None
 ) -> Subnet:
@@ -155,14 +133,6 @@ def on_several_hosts(
     hosts = sorted({local, *peers})
     network.local = ipam.show(local)
     network.peers = [ipam.show(peer) for peer in hosts if peer != local]
-    network.vni = number(asked, "vni", vxlan.identifier(subnet), (1 << 24) - 1)
-    network.vxlan_port = number(asked, "port", 4789, 65535)
+    network.vni = options.number(asked, "vni", vxlan.identifier(subnet), (1 << 24) - 1)
+    network.vxlan_port = options.number(asked, "port", 4789, 65535)
     return within or vxlan.part(subnet, hosts, local)
-
-
-def number(asked: Request, name: str, usual: int, most: int) -> int:
-    """`-o NAME=N` as a number from 1 on."""
-    text = option(asked, name)
-    if text and not (text.isascii() and text.isdigit() and 0 < int(text[:9]) <= most):
-        raise Usage(f"-o {name}", text, f"not a number from 1 to {most}")
-    return int(text) if text else usual

@@ -136,6 +136,7 @@ def test_what_cannot_be_is_refused_in_one_line(docker: Mydocker) -> None:
             ("--ipv6", "--subnet", "10.0.0.0/8", "--subnet", "fd00:1::/120"),
             "its prefix is not from /16 to /104",
         ),
+        (("--ipv6", "--subnet", "fd00:1::/64", "-o", "mtu=1279"), "IPv6 needs 1280 at least"),
         (("--ipv6", "--subnet", "fe80::/64"), "is not for hosts"),
         (("--ipv6", "--subnet", "fd00::1::/64"), "not ADDRESS/PREFIX"),
         (("--ipv6", "--subnet", "fd00:1::/64", "--subnet", "fd00:2::/64"), "one of each kind"),
