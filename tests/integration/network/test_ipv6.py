@@ -41,6 +41,7 @@ def dual(docker: Mydocker, net_host: NetHost) -> Mydocker:
     return docker
 
 
+@pytest.mark.v2
 def test_a_container_has_the_same_place_in_both_subnets_and_a_route_of_each_kind(
     dual: Mydocker,
 ) -> None:
