@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.conftest import wait_until
 from tests.integration.network.conftest import HAS_IPV6, Snapshot, names, network
-from tests.integration.test_faults import WAYS, Scenario, Words, count, points_of, sweep
+from tests.integration.test_faults import WAYS, Scenario, Words, count, points_of, processes, sweep
 
 if TYPE_CHECKING:
     import subprocess
@@ -47,6 +48,9 @@ class RunPublished(OnNetwork):
 
 class RunDetached(RunPublished):
     words: Words = ("run", "-d", "-net", "net1", "-p", "8080:80", "true")
+
+    def settle(self) -> None:
+        wait_until(lambda: not processes(self.mydocker), 5)  # which hold the port until they end
 
 
 class Connect(OnNetwork):
