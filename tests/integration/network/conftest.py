@@ -104,7 +104,7 @@ def who(address: str, port: int, wait: float = 3) -> str:
                 told += piece
     except OSError:
         return ""
-    return told.decode().splitlines()[-1]
+    return (told.decode().splitlines() or [""])[-1]  # a proxy answers without a server, by nothing
 
 
 def new_place() -> Place:
