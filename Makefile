@@ -1,8 +1,8 @@
 # mydocker: `make` shows what there is to do.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-unit test-integration test-v2 soak lint type bench docs docs-serve \
-	docs-zensical casts test-docs clean uninstall root \
+.PHONY: help setup demo demo-images demo-apps test test-unit test-integration test-v2 soak lint type \
+	bench docs docs-serve docs-zensical casts test-docs clean uninstall root \
 	ch3 ch4 ch5 ch6 chN start watch hint solution progress reset grade doctor clean-host
 
 PYTHON := .venv/bin/python3
@@ -56,6 +56,12 @@ setup: root ## Install packages, .venv, the launcher and the default image (seco
 
 demo: setup ## Play the book's commands and show what they do
 	@$(PYTHON) lab/demo.py
+
+demo-images: setup ## Make nginx, redis and a Flask app of Debian's packages (minutes, once)
+	@$(PYTHON) -m lab.apps.build
+
+demo-apps: demo-images ## Play the book's 7.1 and 7.2: nginx by a port, Flask and Redis by name
+	@$(PYTHON) lab/demo.py 7.1 7.2
 
 test: setup lint type ## Run every check and every test
 	$(if $(shell command -v linux.uml 2>&1),$(V2_LANE),@echo "no user-mode-linux here: no cgroup v2 lane")

@@ -88,6 +88,10 @@ class Engine:
         """The command line that runs `true` in a container that is there."""
         return [*self.command, "exec", name, "true"]
 
+    def on_host(self) -> list[str]:
+        """What stands before a command that is to run in the network of this engine's host."""
+        return []
+
     def remove(self, names: list[str]) -> None:
         """Remove containers, also such as run."""
         self.call("rm", "-f", *names)
@@ -269,6 +273,10 @@ class Docker(Engine):
             return bool(self.call("version"))
         except host.Failed:
             return False
+
+    def on_host(self) -> list[str]:
+        assert self.daemon
+        return ["nsenter", f"--net=/proc/{self.daemon.pid}/ns/net"]
 
     def tear_down(self) -> None:
         if self.daemon and self.daemon.stdin:

@@ -7,10 +7,12 @@ import platform
 import shutil
 import signal
 import subprocess
+import tarfile
 import tempfile
 import time
 from pathlib import Path
 
+from lab import build_image
 from mydocker.linux import link, mountinfo, syscalls
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -121,6 +123,23 @@ def debian_tar() -> Path:
         call([*words, *map(str, files)], {**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
         made.rename(DEBIAN_TAR)
     return DEBIAN_TAR
+
+
+IPERF3_TAR = CHECKOUT / "build" / "iperf3.tar"
+
+
+def iperf3_tar() -> Path:
+    """The default image's root filesystem with this machine's iperf3 in it; it is made once."""
+    if not IPERF3_TAR.exists():
+        made, program = IPERF3_TAR.with_suffix(".part"), shutil.which("iperf3") or ""
+        shutil.copyfile(ROOTFS_TAR, made)
+        with tarfile.open(made, "a", format=tarfile.USTAR_FORMAT) as tar:
+            names = set(tar.getnames())
+            for path in [program, *build_image.libraries(program)]:
+                if path.lstrip("/") not in names:
+                    tar.add(os.path.realpath(path), path)
+        made.rename(IPERF3_TAR)
+    return IPERF3_TAR
 
 
 def _deb822() -> bool:

@@ -5,6 +5,9 @@ To add one, write a class with `sample`, and add it to WORKS.
 
 from __future__ import annotations
 
+import json
+import shutil
+import time
 from typing import NamedTuple
 
 from bench import host
@@ -76,6 +79,64 @@ class Bridge(Work):
     def sample(self, engine: Engine) -> float:
         began, ended = host.timed(engine.run("--network", "bridge"), engine.environment)
         return (ended - began) / 1e6
+
+
+class Between(Work):
+    """What a byte costs from one container to another on the same bridge, by TCP.
+
+    As time for each GiB, so that less is better as in every other row: 8590 by it is Gbit/s. iperf3
+    measures itself, for a second.
+    """
+
+    name = "between"
+    title = "`iperf3` from container to container on a bridge"
+    unit = "ms a GiB"
+    peers = (Docker,)
+    budgets = (Budget(("docker",), 1.25, 1.0),)
+    image = "iperf3:bench"
+
+    def missing(self) -> str:
+        return "" if shutil.which("iperf3") else "no iperf3 here: apt-get install iperf3"
+
+    def prepare(self, engine: Engine) -> None:
+        engine.call("import", str(host.iperf3_tar()), self.image)
+        start = ["run", "-d", *engine.options, "--network", "bridge"]
+        engine.call(*start, "--name", "server", self.image, "iperf3", "-s")
+        engine.call(*start, "--name", "client", self.image, "sleep", "100000")
+        for _ in range(100):
+            try:
+                self.iperf3(engine, "-n", "1K")
+                return
+            except host.Failed:  # it does not listen yet
+                time.sleep(0.05)
+
+    def iperf3(self, engine: Engine, *words: str) -> float:
+        """Let iperf3 send something; the bits for each second that came."""
+        asked = ["inspect", "--format", "{{.NetworkSettings.IPAddress}}", "server"]
+        words = ("iperf3", "-J", "-c", engine.call(*asked).strip(), *words)
+        told = host.call([*self.client(engine), *words], engine.environment)
+        return float(json.loads(told)["end"]["sum_received"]["bits_per_second"])
+
+    def client(self, engine: Engine) -> list[str]:
+        """What stands before a command that is to run where the sender is."""
+        return [*engine.command, "exec", "client"]
+
+    def sample(self, engine: Engine) -> float:
+        return 8 * 1024**3 / self.iperf3(engine, "-t", "1") * 1000
+
+    def clear(self, engine: Engine) -> None:
+        engine.remove(["server", "client"])
+        engine.call("rmi", self.image)
+
+
+class Into(Between):
+    """The same from the host itself."""
+
+    name = "into"
+    title = "`iperf3` from the host to a container on a bridge"
+
+    def client(self, engine: Engine) -> list[str]:
+        return engine.on_host()
 
 
 class Exec(Work):
@@ -255,6 +316,8 @@ class List(Work):
 WORKS: tuple[Work, ...] = (
     Run(),
     Bridge(),
+    Between(),
+    Into(),
     Exec(),
     Memory(),
     Import(),

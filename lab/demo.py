@@ -16,7 +16,8 @@ TRANSCRIPT is the table. A section starts with its number and a title; below it 
 
 All of it happens in a state directory, under a cgroup and in a network namespace of its own,
 removed afterwards: a reader's own containers and network are never touched. The world outside is
-one more network namespace, {outside} being a process in it.
+one more network namespace, {outside} being a process in it. The sections of chapter 7 need images
+that `make demo-images` makes (lab/apps/build.py).
 """
 
 from __future__ import annotations
@@ -126,6 +127,33 @@ $ build/mydocker run -ti -p 80:80 -net testbridge sh
 # exit
 $ build/mydocker network rm testbridge
 
+7.1 nginx: a server as it is, reached from outside by a port of the host
+$ build/mydocker network create demonet
+$ build/mydocker run -d --name web -p 8080:80 -net demonet nginx
+$ until nsenter --net=/proc/{outside}/ns/net busybox wget -qO- 198.51.100.1:8080; do sleep 1; done
+= Welcome to nginx
+$ build/mydocker logs web
+= ^198\.51\.100\.2 .* "GET / HTTP/1.1" 200
+$ build/mydocker rm -f web
+$ build/mydocker network rm demonet
+
+7.2 Flask and Redis: two containers that find each other by name, and a count that outlives both
+$ build/mydocker network create demonet
+$ build/mydocker run -d --name redis -v counted:/data -net demonet redis
+$ build/mydocker run -d --name app -p 8080:5000 -net demonet counter
+$ until busybox wget -qO- 127.0.0.1:8080; do sleep 1; done
+= ^Hello. You are visitor 1\.
+$ busybox wget -qO- 127.0.0.1:8080
+= ^Hello. You are visitor 2\.
+$ build/mydocker stop redis
+$ build/mydocker rm redis
+$ build/mydocker run -d --name redis -v counted:/data -net demonet redis
+$ until busybox wget -qO- 127.0.0.1:8080; do sleep 1; done
+= ^Hello. You are visitor 3\.
+$ build/mydocker rm -f app redis
+$ build/mydocker volume rm counted
+$ build/mydocker network rm demonet
+
 And nothing is left on the host
 $ build/mydocker ps -aq | xargs -r build/mydocker rm
 $ build/mydocker system check
@@ -133,6 +161,7 @@ $ build/mydocker system check
 
 CHECKOUT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 VOLUME = "/root/volume"  # the seed's own path, so the demo's own only if it was not there before
+APPS = ("nginx", "redis", "counter")
 PROMPT = re.compile(r"(?:^|\n)/\S* # \Z")
 PATIENCE = 60  # seconds for a command to come to where it is waited for
 STEP = re.compile(r"(2?\$|#|\.\.\.|\^C|[=≠?]) ?(.*)")
@@ -334,10 +363,18 @@ def main(wanted: list[str]) -> int:
     try:
         try:
             quietly("build/mydocker import -c 'CMD [\"sh\"]' build/busybox.tar busybox:latest")
+            have_apps = all(os.path.exists(f"build/apps/{name}.tar") for name in APPS)
+            if have_apps and (not wanted or {"7.1", "7.2"} & {*wanted}):
+                quietly(f"{sys.executable} -m lab.apps.build --load")
             for title, steps in sections(TRANSCRIPT):
                 if wanted and title[0].isdigit() and title.split()[0] not in wanted:
                     continue
                 show(bold(f"\n── {title}") + "\n\n")
+                if title.startswith("7.") and not have_apps:
+                    if wanted:
+                        raise Failed(f"{title[:3]}: its images are missing: sudo make demo-images")
+                    show("Left out: its images are not there; sudo make demo-images makes them.\n")
+                    continue
                 play(steps)
         finally:
             clean_up(state, volume_is_ours)

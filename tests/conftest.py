@@ -134,8 +134,8 @@ class Mydocker:
             process.kill()
             with contextlib.suppress(BrokenPipeError), process:  # closes its pipes, and waits
                 pass
-        for identity in self.run("ps", "-aq", "--no-trunc").stdout.split():
-            self.run("rm", "-f", identity)
+        if identities := [path.name for path in (self.root / "containers").glob("*")]:
+            self.run("rm", "-f", *identities)
 
 
 def at_terminal(

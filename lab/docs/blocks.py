@@ -17,6 +17,7 @@ and the Chinese page shows the same block by name, ```` ```console {same=limits}
     loose        numbers in the output are not compared
     stays        its last command goes on; a later block types at it
     hidden       run, but not shown (tidying up)
+    needs=apps   run where the images that `make demo-images` makes are there
     skip=WHY     not run; WHY is a word of REASONS
 
 In the output `…` stands for anything: alone on a line for any lines, else for any text. Lines that

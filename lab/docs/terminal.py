@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 import pexpect
 
+from lab.apps import build
 from lab.docs import blocks
 from lab.docs.blocks import CHECKOUT
 
@@ -327,7 +328,8 @@ def lane() -> str:
 def runs(block: blocks.Block) -> bool:
     """Whether a block is one to run on this machine."""
     shell = block.lang in blocks.SHELLS and "skip" not in block.attrs
-    return shell and block.attrs.get("on", lane()) == lane()
+    here = "needs" not in block.attrs or all(build.tar(name).exists() for name in build.APPS)
+    return shell and here and block.attrs.get("on", lane()) == lane()
 
 
 def play(

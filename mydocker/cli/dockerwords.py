@@ -171,6 +171,7 @@ def mount(m: Mount, record: Container) -> dict[str, Any]:
 def networks(record: Container) -> dict[str, Any]:
     """Its addresses: those of the first network at the top, and of each under its name."""
     empty = {"IPAddress": "", "IPPrefixLen": 0, "Gateway": "", "MacAddress": ""}
+    empty["GlobalIPv6Address"] = ""
     sandbox = f"/proc/{record.pid}/ns/net" if record.pid else ""
     names = select.network_names(record)
     found = reach.addresses(record)

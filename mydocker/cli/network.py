@@ -8,11 +8,11 @@ from mydocker.cli import Globals, printable
 from mydocker.cli.each import for_each
 from mydocker.cli.flags import Command, Flag, Group
 from mydocker.errors import Usage
-from mydocker.lifecycle import networking
+from mydocker.lifecycle import netchanges
 from mydocker.network import show
-from mydocker.network.create import Request
 from mydocker.network.create import create as make
 from mydocker.network.create import remove as unmake
+from mydocker.network.request import Request
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,13 +21,20 @@ if TYPE_CHECKING:
 
 def create(values: dict[str, Any], words: list[str]) -> None:
     """Make a network and print its id."""
-    options = networking.pairs("-o", values["opt"])
-    fields = ("driver", "subnet", "gateway", "ip_range", "internal", "local")
+    options = netchanges.pairs("-o", values["opt"])
+    subnets = {"subnet6" if ":" in text else "subnet": text for text in values["subnet"]}
+    if len(subnets) < len(values["subnet"]):
+        raise Usage("--subnet", values["subnet"][-1], "a network has one of each kind at most")
+    if values["ipv6"] != ("subnet6" in subnets):
+        why = "needs a --subnet of IPv6" if values["ipv6"] else "is of IPv6: say --ipv6 too"
+        raise Usage("network", "--ipv6" if values["ipv6"] else subnets["subnet6"], why)
+    fields = ("driver", "gateway", "ip_range", "internal", "local")
     asked = Request(
         name=words[0],
-        labels=networking.pairs("--label", values["label"]),
+        labels=netchanges.pairs("--label", values["label"]),
         options=options,
         peers=values["peer"],
+        **subnets,
         **{name: values[name] for name in fields if values[name]},
     )
     print(make(Globals.root, asked).id)
@@ -84,17 +91,17 @@ def remove(_: dict[str, Any], words: list[str]) -> int:
 
 def connect(values: dict[str, Any], words: list[str]) -> None:
     """Bring a container into a network."""
-    networking.connect(Globals.root, words[0], words[1], values["ip"] or "", values["alias"])
+    netchanges.connect(Globals.root, words[0], words[1], values["ip"] or "", values["alias"])
 
 
 def disconnect(_: dict[str, Any], words: list[str]) -> None:
     """Take a container out of a network."""
-    networking.disconnect(Globals.root, words[0], words[1])
+    netchanges.disconnect(Globals.root, words[0], words[1])
 
 
 def prune(values: dict[str, Any], _: list[str]) -> int:
     """Remove all networks that nobody is in."""
-    names = networking.unused(Globals.root)
+    names = netchanges.unused(Globals.root)
     if names:
         print("Deleted Networks:")
     return for_each(names, lambda word: unmake(Globals.root, word))
@@ -102,7 +109,7 @@ def prune(values: dict[str, Any], _: list[str]) -> int:
 
 def reload(_: dict[str, Any], words: list[str]) -> None:
     """Put bridges, addresses and rules in place again, if somebody else has changed them."""
-    for line in networking.reload(Globals.root, words):
+    for line in netchanges.reload(Globals.root, words):
         print(f"mydocker: network {line}", file=sys.stderr)
 
 
@@ -116,7 +123,8 @@ SUBCOMMANDS = {
         "address the gateway; without one the next free subnet is taken.",
         [
             Flag("-d --driver -driver", "value", "bridge or vxlan", metavar="DRIVER"),
-            Flag("--subnet -subnet", "value", "its addresses", metavar="ADDRESS/PREFIX"),
+            Flag("--subnet -subnet", "list", "its addresses", metavar="ADDRESS/PREFIX"),
+            Flag("--ipv6", "bool", "IPv6 beside IPv4, with a --subnet of its own"),
             Flag("--gateway", "value", "the host's address in it", metavar="ADDRESS"),
             Flag("--ip-range", "value", "what containers get", metavar="ADDRESS/PREFIX"),
             Flag("--internal", "bool", "no way out, and none in"),

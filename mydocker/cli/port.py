@@ -5,7 +5,7 @@ from __future__ import annotations
 from mydocker.cli import Globals
 from mydocker.cli.flags import Command
 from mydocker.errors import NotFound
-from mydocker.lifecycle import networking
+from mydocker.lifecycle import netchanges
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def run(_: dict[str, Any], words: list[str]) -> None:
     """`port CONTAINER` lists all; `port CONTAINER 80[/tcp]` only where that one is on the host."""
-    ports = networking.published(Globals.root, words[0])
+    ports = netchanges.published(Globals.root, words[0])
     if len(words) == 1:
         for port in ports:
             print(f"{port.container_port}/{port.protocol} -> {where(port)}")

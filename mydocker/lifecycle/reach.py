@@ -25,9 +25,9 @@ def networked(container: Container) -> bool:
 
 def names(container: Container) -> list[str]:
     """What `--network` said, or the networks that it is in."""
-    from mydocker.lifecycle import networking
+    from mydocker.lifecycle import netplan
 
-    wish = networking.load(container)
+    wish = netplan.load(container)
     if wish.mode == "container":
         return [f"container:{wish.container}"]
     return [attachment.network for attachment in wish.attachments] or [wish.mode]
@@ -35,7 +35,7 @@ def names(container: Container) -> list[str]:
 
 def places(container: Container) -> list[tuple[Network, Endpoint]]:
     """The networks that it is in at this moment, and its place in each."""
-    from mydocker.network.record import Networks
+    from mydocker.network.networks import Networks
 
     root = os.path.dirname(os.path.dirname(container.directory))
     if root not in _read:
@@ -62,6 +62,7 @@ def addresses(container: Container) -> dict[str, dict[str, Any]]:
             "IPAddress": member.address,
             "IPPrefixLen": network.block.prefix,
             "Gateway": "" if network.internal else network.gateway,
+            "GlobalIPv6Address": network.address6(member),
             "MacAddress": member.mac,
             "Aliases": member.aliases,
         }

@@ -121,11 +121,11 @@ def describe(containers: Containers, asked: Options, image: Image) -> tuple[Cont
     log_opts = options.pairs("log-opt", asked.log_opt)
     logoptions.check(asked.log_driver, log_opts)
     if asked.networked():
-        from mydocker.lifecycle import networking
+        from mydocker.lifecycle import netplan, netspec
 
-        wish = networking.plan(containers, asked, image)
-        networking.prepare_spec(spec, wish, containers, directory)
-        asked.files[networking.FILE] = networking.text(wish)
+        wish = netplan.plan(containers, asked, image)
+        netspec.prepare(spec, wish, containers, directory)
+        asked.files[netplan.FILE] = netplan.text(wish)
     stop_signal = asked.stop_signal or image.config.config.stop_signal or "SIGTERM"
     container = Container(
         id=container_id,

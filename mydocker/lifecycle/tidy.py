@@ -68,11 +68,11 @@ def idle(container: Container) -> bool:
 
 
 def _networks(root: str) -> Removed:
-    from mydocker.lifecycle import networking
+    from mydocker.lifecycle import netchanges
     from mydocker.network.create import remove as unmake
 
     removed = Removed(kind="Networks")
-    for name in networking.unused(root):
+    for name in netchanges.unused(root):
         try:
             unmake(root, name)
         except (Conflict, NotFound):

@@ -169,6 +169,10 @@ def _close_range(first: int, last: int, flags: int) -> str:
     return ", ".join(words + (["CLOSE_RANGE_CLOEXEC"] if flags else []))
 
 
+def _rules(lines: list[str]) -> str:
+    return "".join(f"\n  {line}" for line in ["--noflush", *lines]) + "\n"
+
+
 DECODERS: dict[str, Callable[..., str]] = {
     "capset": _capset,
     "clone3": lambda flags, where: f"{flag_words(flags, CLONE_FLAGS)}, {quote(where)}",
@@ -179,9 +183,8 @@ DECODERS: dict[str, Callable[..., str]] = {
     "fchown": lambda fd, uid, gid: f"{descriptor(fd)}, {uid}, {gid}",
     "fsconfig": _fsconfig,
     "fsmount": descriptor,
-    "iptables-restore": lambda lines: (
-        "".join(f"\n  {line}" for line in ["--noflush", *lines]) + "\n"
-    ),
+    "iptables-restore": _rules,
+    "ip6tables-restore": _rules,
     "ioctl": lambda request, fd, *more: ", ".join([descriptor(fd), request, *more]),
     "keyctl": lambda command, name: f"KEYCTL_JOIN_SESSION_KEYRING, {quote(name)}",
     "kill": lambda pid, number: f"{pid}, {_signal(number)}",

@@ -48,6 +48,7 @@ SECTIONS = {
     "mknodat": "4.1 devices",
     "symlinkat": "4.1 devices",
     "iptables-restore": "6.4 rules",
+    "ip6tables-restore": "6.4 rules",
     "RTM_NEWNEIGH": "6.6 hosts",
     "RTM_NEWROUTE": "6.5 endpoint",
     "RTM_DELLINK": "6.5 endpoint",

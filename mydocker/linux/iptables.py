@@ -22,15 +22,20 @@ _WAIT = "5"
 """Seconds to wait for the lock that the older mechanism's programs share."""
 
 
-def _program(verb: str) -> str:
-    return f"{os.environ.get('MYDOCKER_IPTABLES') or 'iptables'}-{verb}"
+IPV4, IPV6 = "iptables", "ip6tables"
+"""The two kinds of addresses have tables of their own, and programs of their own."""
 
 
-def save() -> Tables:
+def _program(kind: str, verb: str) -> str:
+    chosen = os.environ.get("MYDOCKER_IPTABLES") or IPV4
+    return f"{chosen.replace(IPV4, kind)}-{verb}"
+
+
+def save(kind: str = IPV4) -> Tables:
     """Every rule there is: table, chain, and the rules without `-A CHAIN`."""
-    code, text, told = programs.output([_program("save")])
+    code, text, told = programs.output([_program(kind, "save")])
     if code:
-        raise _failed("save", told)
+        raise _failed(kind, "save", told)
     found: Tables = {}
     table: dict[str, list[str]] = {}
     for line in text.splitlines():
@@ -44,23 +49,23 @@ def save() -> Tables:
     return found
 
 
-def restore(script: dict[str, list[str]]) -> None:
+def restore(script: dict[str, list[str]], kind: str = IPV4) -> None:
     """Change the rules: for each table the lines of iptables-restore, which apply together."""
     lines = []
     for table, commands in script.items():
         lines += [f"*{table}", *commands, "COMMIT"]
-    step("iptables-restore", (lines,), _restore)
+
+    def do(lines: list[str]) -> None:
+        words = [_program(kind, "restore"), "-w", _WAIT, "--noflush"]
+        code, _, told = programs.output(words, "\n".join(lines) + "\n")
+        if code:
+            raise _failed(kind, "restore", told)
+
+    step(f"{kind}-restore", (lines,), do)
 
 
-def _restore(lines: list[str]) -> None:
-    words = [_program("restore"), "-w", _WAIT, "--noflush"]
-    code, _, told = programs.output(words, "\n".join(lines) + "\n")
-    if code:
-        raise _failed("restore", told)
-
-
-def _failed(verb: str, told: str) -> Error:
+def _failed(kind: str, verb: str, told: str) -> Error:
     """Its own words, without its name and its advice."""
     lines = [line for line in told.splitlines() if line and not line.startswith(("#", "Try "))]
-    why = (lines or ["failed without a word"])[0].removeprefix(f"{_program(verb)}: ").strip()
-    return Error("iptables", verb, why)
+    why = (lines or ["failed without a word"])[0].removeprefix(f"{_program(kind, verb)}: ").strip()
+    return Error(kind, verb, why)

@@ -20,8 +20,10 @@ from mydocker.linux.trace import step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import Any, Literal, Self
+    from collections.abc import Callable, Iterator
+    from typing import Any, Literal, Self, TypeVar
+
+    T = TypeVar("T")
 
 ORDER: Literal["little", "big"] = sys.byteorder
 
@@ -153,11 +155,16 @@ def inside(netns: int) -> Netlink:
 
     A socket stays with the namespace it was made in, so it is enough to go there for a moment.
     """
+    return visit(netns, Netlink)
+
+
+def visit(netns: int, do: Callable[[], T]) -> T:
+    """Do something in another network namespace, and come back."""
     own = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
         syscalls.setns(netns, syscalls.CLONE_NEWNET)
         try:
-            return Netlink()
+            return do()
         finally:
             _return(own)
     finally:

@@ -42,7 +42,10 @@ RT_TABLE_MAIN, RTPROT_STATIC, RTN_UNICAST = 254, 4, 1
 NDA_DST, NDA_LLADDR = 1, 2
 NUD_PERMANENT, NTF_SELF = 0x80, 2
 
+IFA_F_NODAD = 2
+
 _AF_BRIDGE = 7
+_FAMILIES = {32: _socket.AF_INET, 128: _socket.AF_INET6}
 _ENODEV = 19
 
 
@@ -169,42 +172,48 @@ def _mac(text: str) -> bytes:
 # Addresses and routes; an address is a number here, and text in addresses.py
 
 
-def new_address(netlink: Netlink, found: Link, address: int, prefix: int) -> None:
-    """Give an interface an IPv4 address; the kernel adds the route to its subnet."""
-    ours = address.to_bytes(4, "big")
-    last = (address | (1 << 32 - prefix) - 1).to_bytes(4, "big")
-    body = bytes([_socket.AF_INET, prefix, 0, 0]) + number(found.index, 4)
+def new_address(netlink: Netlink, found: Link, address: int, prefix: int, bits: int = 32) -> None:
+    """Give an interface an address of 32 or 128 bits; the kernel adds the route to its subnet.
+
+    One of IPv6 could be used only a second later, when no neighbour has claimed it for his own
+    (duplicate address detection); we know that nobody does.
+    """
+    ours = address.to_bytes(bits // 8, "big")
+    last = (address | (1 << bits - prefix) - 1).to_bytes(bits // 8, "big")
+    flags = 0 if bits == 32 else IFA_F_NODAD
+    body = bytes([_FAMILIES[bits], prefix, flags, 0]) + number(found.index, 4)
     body += attribute(IFA_LOCAL, ours) + attribute(IFA_ADDRESS, ours)
-    body += attribute(IFA_BROADCAST, last)
-    text = f"{_socket.inet_ntoa(ours)}/{prefix}"
+    body += attribute(IFA_BROADCAST, last) if bits == 32 else b""
+    text = f"{_socket.inet_ntop(_FAMILIES[bits], ours)}/{prefix}"
     flags = NLM_F_CREATE | NLM_F_REPLACE
     netlink.act("RTM_NEWADDR", text, [f"dev {found.name}"], RTM_NEWADDR, flags, body)
 
 
-def addresses(netlink: Netlink) -> list[tuple[int, int, int]]:
-    """Every IPv4 address: (index of the interface, address, length of the prefix)."""
+def addresses(netlink: Netlink, bits: int = 32) -> list[tuple[int, int, int]]:
+    """Every address of so many bits: (index of the interface, address, length of the prefix)."""
     found = []
-    body = bytes([_socket.AF_INET, 0, 0, 0]) + number(0, 4)
+    body = bytes([_FAMILIES[bits], 0, 0, 0]) + number(0, 4)
     for answer in netlink.request(RTM_GETADDR, NLM_F_DUMP, body):
-        local = attributes(answer[8:]).get(IFA_LOCAL, bytes(4))
+        more = attributes(answer[8:])
+        local = more.get(IFA_LOCAL) or more.get(IFA_ADDRESS, bytes(4))
         found.append((int.from_bytes(answer[4:8], ORDER), int.from_bytes(local, "big"), answer[1]))
     return found
 
 
-def default_route(netlink: Netlink, found: Link, gateway: int) -> None:
+def default_route(netlink: Netlink, found: Link, gateway: int, bits: int = 32) -> None:
     """Send what has no better route to the gateway, by this interface."""
-    via = gateway.to_bytes(4, "big")
-    body = bytes([_socket.AF_INET, 0, 0, 0, RT_TABLE_MAIN, RTPROT_STATIC, 0, RTN_UNICAST])
+    via = gateway.to_bytes(bits // 8, "big")
+    body = bytes([_FAMILIES[bits], 0, 0, 0, RT_TABLE_MAIN, RTPROT_STATIC, 0, RTN_UNICAST])
     body += bytes(4) + attribute(RTA_GATEWAY, via) + attribute(RTA_OIF, found.index)
-    words = [f"via {_socket.inet_ntoa(via)}", f"dev {found.name}"]
+    words = [f"via {_socket.inet_ntop(_FAMILIES[bits], via)}", f"dev {found.name}"]
     flags = NLM_F_CREATE | NLM_F_EXCL
     netlink.act("RTM_NEWROUTE", "default", words, RTM_NEWROUTE, flags, body)
 
 
-def routes(netlink: Netlink) -> list[tuple[int, int, int]]:
-    """The IPv4 routes of the main table: (first address, length of the prefix, interface)."""
+def routes(netlink: Netlink, bits: int = 32) -> list[tuple[int, int, int]]:
+    """The routes of the main table: (first address, length of the prefix, interface)."""
     found = []
-    body = bytes([_socket.AF_INET]) + bytes(11)
+    body = bytes([_FAMILIES[bits]]) + bytes(11)
     for answer in netlink.request(RTM_GETROUTE, NLM_F_DUMP, body):
         more = attributes(answer[12:])
         table = int.from_bytes(more.get(RTA_TABLE, answer[4:5] + bytes(3)), ORDER)

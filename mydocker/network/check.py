@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 
 from mydocker.errors import Corrupt, Error
-from mydocker.linux import files, iptables, netlink, rtnetlink
-from mydocker.network import bridge, firewall, nat, upkeep
-from mydocker.network.record import Network, Networks
+from mydocker.linux import files, netlink, rtnetlink
+from mydocker.network import bridge, checkrules, ipv6, upkeep
+from mydocker.network.networks import Networks
+from mydocker.network.record import Network
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def find(root: str) -> list[Found]:
             found += _members(root, network)
             found += [("network", text, mend, root, name) for text in _kernel(host, network)]
         found += _links(root, networks, host)
-        found += _rules(root, networks, host, right)
+        found += checkrules.find(root, mend, networks, host, right)
     return found
 
 
@@ -73,6 +74,10 @@ def _kernel(host: Netlink, network: Network) -> list[str]:
     ours = (found.index, network.gateway_address, network.block.prefix)
     if ours not in rtnetlink.addresses(host):
         wrong.append(f"{network.name}: its bridge lacks the address {network.gateway}")
+    if network.subnet6 and (found.index, *ipv6.gateway(network)) not in rtnetlink.addresses(
+        host, ipv6.BITS
+    ):
+        wrong.append(f"{network.name}: its bridge lacks the address {network.gateway6}")
     for member in network.living():
         port = rtnetlink.link(host, member.link)
         if port and port.master != found.index:
@@ -99,35 +104,6 @@ def _links(root: str, networks: Networks, host: Netlink) -> list[Found]:
 def _delete(root: str, name: str) -> None:
     with Networks(root).lock(), netlink.Netlink() as host:
         rtnetlink.delete_link(host, name)
-
-
-def _rules(root: str, networks: Networks, host: Netlink, right: list[Network]) -> list[Found]:
-    """Networks that are up and whose rules are not as they should be; rules of no network."""
-    saved = iptables.save()
-    found: list[Found] = []
-    for network in right:
-        key, living = networks.key(network), Network.from_json(network.to_json())
-        living.endpoints = living.living()
-        up = rtnetlink.link(host, network.interface)
-        if up and bridge.is_ours(up, network) and _differ(saved, {key: living}, lambda _: False):
-            text = f"of {network.name} ({nat.PREFIX}{key}) are not as they should be"
-            found.append(("rules", text, mend, root, network.name))
-    stale = upkeep.stale(networks) if len(right) == len(networks.names()) else lambda _: False
-    return found + [
-        ("rules", f"{nat.PREFIX}{key}, of a network that is gone", _clear, root)
-        for key in sorted(firewall.keys(saved))
-        if stale(key)
-    ]
-
-
-def _differ(saved: iptables.Tables, networks: dict[str, Network], stale: firewall.Test) -> bool:
-    return any(firewall.plan(table, saved.get(table, {}), networks, stale) for table in nat.HOOKS)
-
-
-def _clear(root: str) -> None:
-    networks = Networks(root)
-    with networks.lock():
-        firewall.sync({}, upkeep.stale(networks), {})
 
 
 def mend(root: str, name: str) -> None:

@@ -16,7 +16,7 @@ import os
 
 from mydocker.errors import Error, KernelError
 from mydocker.linux import netlink, rtnetlink
-from mydocker.network import ipam
+from mydocker.network import ipam, neighbours
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,8 +48,11 @@ def attach(host: Netlink, network: Network, endpoint: Endpoint, netns: int, defa
         # With br_netfilter the destination changes while the frame is still in the bridge, and a
         # container that calls its own published port is to get it from the port it went into.
         rtnetlink.set_hairpin(host, port)
+    neighbours.settings(network, endpoint, netns)
     with netlink.inside(netns) as container:
         configure(container, network, endpoint, default)
+        if network.subnet6:
+            neighbours.configure(container, network, endpoint, default)
 
 
 def configure(container: Netlink, network: Network, endpoint: Endpoint, default: bool) -> None:
@@ -78,7 +81,7 @@ def free_interface(netns: int) -> str:
 
 
 def full(error: KernelError, network: Network) -> Error:
-    """A bridge has at most 1024 ports (BR_MAX_PORTS), which the kernel tells as EXFULL."""
+    """A bridge's ports have the numbers 1 to 1023 (BR_MAX_PORTS); then the kernel says EXFULL."""
     if error.errno != 54:
         return error
-    return Error("network", network.name, "its bridge has no free port: 1024 are the most")
+    return Error("network", network.name, "its bridge has no free port: 1023 are the most")

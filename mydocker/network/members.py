@@ -12,12 +12,14 @@ from __future__ import annotations
 
 from mydocker.errors import Conflict, NotFound, Usage
 from mydocker.linux import netlink
-from mydocker.network import create, endpoint, ipam, names, ports, upkeep
-from mydocker.network.record import PREDEFINED, Endpoint, Network, Networks, Port
+from mydocker.network import create, endpoint, ipam, names, upkeep
+from mydocker.network.networks import PREDEFINED, Networks
+from mydocker.network.record import Endpoint, Network, Port
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mydocker.linux.netlink import Netlink
+    from mydocker.network.held import Held
 
 
 def join(root: str, word: str, member: Endpoint) -> tuple[Network, list[str]]:
@@ -103,7 +105,7 @@ def rename(root: str, container: str, name: str) -> None:
                 names.refresh(network)
 
 
-def hold_ports(root: str, held: ports.Held, wanted: list[Port]) -> list[Port]:
+def hold_ports(root: str, held: Held, wanted: list[Port]) -> list[Port]:
     """Keep these ports of the host; Conflict says which container has one, if it is ours."""
     try:
         return held.take(wanted)

@@ -56,6 +56,8 @@ def block(network: Network, own: Endpoint) -> str:
         words += [endpoint.name, endpoint.container[:12], *endpoint.aliases]
         words = [word for word in dict.fromkeys(words) if is_host_name(word)]
         lines.append(f"{endpoint.address}\t{' '.join(words)}")
+        if network.subnet6:
+            lines.append(f"{network.address6(endpoint)}\t{' '.join(words)}")
     return "".join(f"{line}\n" for line in [*lines, f"# end of {network.name}"])
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from mydocker.errors import Usage
 from mydocker.linux import netlink, rtnetlink
 from mydocker.network import upkeep, vxlan
-from mydocker.network.record import Endpoint, Network, Networks
+from mydocker.network.networks import Networks
+from mydocker.network.record import Endpoint, Network
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,21 +49,24 @@ def inspect(root: str, word: str) -> dict[str, Any]:
     block = {"Subnet": network.subnet, "Gateway": network.gateway}
     if network.ip_range:
         block["IPRange"] = network.ip_range
+    blocks = [block]
+    if network.subnet6:
+        blocks.append({"Subnet": network.subnet6, "Gateway": network.gateway6})
     told: dict[str, Any] = {
         "Name": network.name,
         "Id": network.id,
         "Created": network.created,
         "Scope": "local",
         "Driver": network.driver,
-        "EnableIPv6": False,
-        "IPAM": {"Driver": "default", "Options": {}, "Config": [block]},
+        "EnableIPv6": bool(network.subnet6),
+        "IPAM": {"Driver": "default", "Options": {}, "Config": blocks},
         "Internal": network.internal,
         "Containers": {
             member.container: {
                 "Name": member.name,
                 "MacAddress": member.mac,
                 "IPv4Address": f"{member.address}/{network.block.prefix}",
-                "IPv6Address": "",
+                "IPv6Address": _with_prefix(network, network.address6(member)),
                 "Interface": member.interface,
                 "HostInterface": member.link,
                 "Aliases": member.aliases,
@@ -75,12 +79,18 @@ def inspect(root: str, word: str) -> dict[str, Any]:
         "Interface": network.interface,
         "Mtu": network.mtu,
         "Chains": f"MYDOCKER-{networks.key(network)}",
-        "IpForward": upkeep.forwarding(networks),
+        "IpForward": upkeep.forwarding(networks, "ip_forward"),
     }
+    if network.subnet6:
+        told["Ip6Forward"] = upkeep.forwarding(networks, "ip6_forward")
     if network.driver == "vxlan":
         told["Vxlan"] = {"Vni": network.vni, "Port": network.vxlan_port, "Local": network.local}
         told["Vxlan"]["Peers"] = network.peers
     return told
+
+
+def _with_prefix(network: Network, address6: str) -> str:
+    return f"{address6}/{network.subnet6.partition('/')[2]}" if address6 else ""
 
 
 def arrow(port: Any) -> str:
@@ -105,6 +115,8 @@ def text(root: str, word: str) -> list[str]:
     mark = "" if network.interface in found else "  (down: comes up at the next use)"
     members = network.living()
     lines = [f"host ── {network.interface}  {network.gateway}/{network.block.prefix}{mark}"]
+    if network.subnet6:
+        lines.append(f"        │  {_with_prefix(network, network.gateway6)}")
     lines.append(f"        │  {network.driver}, mtu {network.mtu}; {exits}")
     if network.driver == "vxlan":
         peers = ", ".join(network.peers)
@@ -116,6 +128,7 @@ def text(root: str, word: str) -> list[str]:
         head, rest = ("└", " ") if last else ("├", "│")
         lines.append(f"        {head}── {member.link} ══ {member.interface} {member.name}{mark}")
         lines.append(f"        {rest}      {member.address}  {member.mac}")
+        lines += [f"        {rest}      {network.address6(member)}"] if network.subnet6 else []
         lines += [f"        {rest}      {arrow(port)}" for port in member.ports]
     return lines
 

@@ -11,9 +11,10 @@ Everything here is called with the lock of the networks held.
 from __future__ import annotations
 
 from mydocker.errors import Error
-from mydocker.linux import files, jsontext, rtnetlink
-from mydocker.network import bridge, endpoint, firewall, names, vxlan
-from mydocker.network.record import Network, Networks
+from mydocker.linux import files, iptables, jsontext, rtnetlink
+from mydocker.network import bridge, endpoint, firewall, names, neighbours, vxlan
+from mydocker.network.networks import Networks
+from mydocker.network.record import Network
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ def bring_up(
     """
     there = bridge.find(netlink, network)
     found = bridge.create(netlink, network)
+    if network.subnet6:
+        neighbours.on_bridge(netlink, network, found)
     if network.driver == "vxlan":
         vxlan.create(netlink, network, found)
     lost = sync(networks, network, known if there else None)
@@ -37,7 +40,7 @@ def bring_up(
         # Only after the rules, which keep the containers from the host's 127.0.0.1.
         bridge.set_sysctl(f"net/ipv4/conf/{network.interface}/route_localnet", "1")
     if not network.internal:
-        forward(networks)
+        forward(networks, network)
     if not lost:
         return []
     return [f"{network.name}: somebody has removed rules of {', '.join(lost)}: put back"]
@@ -47,7 +50,15 @@ def sync(networks: Networks, network: Network, known: Network | None = None) -> 
     """Put the network's rules in place, and remove those of networks that are no more."""
     key = networks.key(network)
     before = {} if known is None else {key: known}
-    return firewall.sync({key: network}, stale(networks), before)
+    lost: list[str] = []
+    for kind in kinds(network):
+        lost += firewall.sync({key: network}, stale(networks), before, kind)
+    return list(dict.fromkeys(lost))
+
+
+def kinds(network: Network) -> list[str]:
+    """The kinds of rules that it has."""
+    return [iptables.IPV4, iptables.IPV6] if network.subnet6 else [iptables.IPV4]
 
 
 def stale(networks: Networks) -> firewall.Test:
@@ -56,20 +67,26 @@ def stale(networks: Networks) -> firewall.Test:
     return lambda key: key.startswith(f"{networks.tag}-") and key not in there
 
 
-def forward(networks: Networks) -> None:
+FORWARD = {"ip_forward": "net/ipv4/ip_forward", "ip6_forward": "net/ipv6/conf/all/forwarding"}
+"""The settings that make the host a router, and where it is written down that we did."""
+
+
+def forward(networks: Networks, network: Network) -> None:
     """Make the host a router. That outlives the network, since others may lean on it meanwhile: so
-    it is written down for good."""
-    path = f"{networks.root}/ip_forward.json"
-    if bridge.set_sysctl("net/ipv4/ip_forward", "1"):
-        told = {"net.ipv4.ip_forward": "1", "before": "0", "turned on": now()}
-        files.write_whole(path, jsontext.dumps(told) + "\n")
+    it is written down for good, and first."""
+    for name, setting in FORWARD.items():
+        wanted = name == "ip_forward" or network.subnet6
+        if wanted and files.read(f"/proc/sys/{setting}").strip() != "1":
+            told = {setting.replace("/", "."): "1", "before": "0", "turned on": now()}
+            files.write_whole(f"{networks.root}/{name}.json", jsontext.dumps(told) + "\n")
+            bridge.set_sysctl(setting, "1")
 
 
-def forwarding(networks: Networks) -> str:
+def forwarding(networks: Networks, name: str) -> str:
     """Who made the host a router, as far as we know."""
-    state = "on" if files.read("/proc/sys/net/ipv4/ip_forward").strip() == "1" else "off"
+    state = "on" if files.read(f"/proc/sys/{FORWARD[name]}").strip() == "1" else "off"
     try:
-        told = jsontext.loads(files.read(f"{networks.root}/ip_forward.json"))
+        told = jsontext.loads(files.read(f"{networks.root}/{name}.json"))
         return f"{state}; turned on by mydocker at {told['turned on']}"
     except (Error, ValueError, TypeError, KeyError):  # nobody wrote it down
         return state
@@ -90,7 +107,8 @@ def tear_down(networks: Networks, netlink: Netlink, network: Network) -> None:
     networks.save(network, durable=True)
     for member in network.endpoints:
         endpoint.detach(netlink, member)
-    firewall.sync({}, stale(networks), {})
+    for kind in kinds(network):
+        firewall.sync({}, stale(networks), {}, kind)
     vxlan.remove(netlink, network)
     bridge.remove(netlink, network)
     networks.forget(network)

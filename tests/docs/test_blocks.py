@@ -7,6 +7,8 @@ believe it. Where files cannot be written (the v2 lane), `UPDATE=print … pytes
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,12 +28,23 @@ def as_param(path: Path) -> object:
     return pytest.param(path, id=name, marks=[pytest.mark.v2] if name in V2 else [])
 
 
+def with_apps(stocked_root: Path, root: Path) -> Path:
+    """The same store with the images of chapter 7 in it."""
+    subprocess.run(["cp", "-al", str(stocked_root), str(root)], check=True)
+    environment = os.environ | {"MYDOCKER_ROOT": str(root)}
+    words = [sys.executable, "-m", "lab.apps.build", "--load"]
+    subprocess.run(words, check=True, env=environment, cwd=blocks.CHECKOUT)
+    return root
+
+
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("path", [as_param(path) for path in PAGES])
 def test_the_commands_of_the_page_do_what_it_shows(
     path: Path, tmp_path: Path, stocked_root: Path
 ) -> None:
     page = blocks.Page(path)
+    if any("needs" in block.attrs for block in filter(terminal.runs, page.blocks)):
+        stocked_root = with_apps(stocked_root, tmp_path / "apps")
     machine = terminal.Machine(tmp_path / "machine", stocked_root)
     problems = []
     try:

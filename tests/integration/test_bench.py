@@ -16,6 +16,8 @@ import pytest
 from bench import host
 from bench.engines import PEERS, Docker, Engine, Mydocker
 from bench.profile import Profile
+from bench.works import Between, Into
+from tests.integration.network.conftest import new_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,6 +94,19 @@ def test_an_engine_leaves_nothing_behind(
         host.timed(engine.run("--network", "none"), engine.environment)
     assert not engine.directory.exists()
     assert not [*host.CGROUPS.glob(f"**/{engine.cgroup}")]
+
+
+@pytest.mark.parametrize("work", [Between(), Into()], ids=lambda work: work.name)
+def test_iperf3_says_what_a_byte_costs_on_a_bridge(
+    directory: Path, work: Between, host_unchanged: None
+) -> None:
+    if why := work.missing():
+        pytest.skip(why)
+    with new_place(), Mydocker(directory) as engine:
+        work.prepare(engine)
+        assert 1 < work.sample(engine) < 1e6
+        work.clear(engine)
+        engine.call("network", "rm", "bridge")
 
 
 def test_an_engine_that_does_not_start_leaves_nothing_behind(

@@ -57,6 +57,9 @@ class Scenario:
     def before(self) -> None:
         """What the command needs."""
 
+    def settle(self) -> None:
+        """Wait for what goes on after the command has ended, as a detached container does."""
+
     def again(self, first: subprocess.CompletedProcess[str]) -> None:
         """The next command of the same kind, which must succeed."""
         self.mydocker.ok(*self.words)
@@ -74,6 +77,9 @@ class RunRm(Scenario):
 
 class RunDetached(Scenario):
     words: Words = ("run", "-d", "true")
+
+    def settle(self) -> None:
+        wait_until(lambda: not processes(self.mydocker), 5)
 
 
 class RunWithEverything(Scenario):
@@ -562,6 +568,7 @@ def sweep(scenario: Scenario, points: list[str]) -> list[str]:
                 first = mydocker.run(*scenario.words, MYDOCKER_FAULT=point)
                 assert "bug" not in first.stderr, first.stderr
                 assert len(first.stderr.splitlines()) <= 2, first.stderr
+                scenario.settle()
                 if cure == "the next command":
                     scenario.again(first)
                 else:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mydocker.errors import Usage
-from mydocker.network import firewall, nat, ports, vxlan
+from mydocker.network import firewall, nat, publish, vxlan
 from mydocker.network.ipam import Subnet
 from mydocker.network.names import add_host, block, change
 from mydocker.network.record import Endpoint, Network, Port
@@ -130,14 +130,14 @@ def test_only_what_leaves_is_masqueraded() -> None:
 def test_ports_are_read_as_docker_does(
     text: str, expected: list[tuple[str, int, int, str]]
 ) -> None:
-    found = [(p.host_ip, p.host_port, p.container_port, p.protocol) for p in ports.parse(text)]
+    found = [(p.host_ip, p.host_port, p.container_port, p.protocol) for p in publish.parse(text)]
     assert found == expected
 
 
 @given(st.text(alphabet="0123456789:-/.tcpud[] ", max_size=20))
 def test_no_text_makes_a_port_out_of_range(text: str) -> None:
     try:
-        found = ports.parse(text)
+        found = publish.parse(text)
     except Usage:
         return
     assert found

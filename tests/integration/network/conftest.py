@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import Mydocker
 
+HAS_IPV6 = Path("/proc/sys/net/ipv6").exists()
 HOST, SECOND, OUTSIDE = "198.51.100.1", "203.0.113.1", "198.51.100.2"
 
 TABLES = (
@@ -46,6 +47,15 @@ def sh(command: str) -> str:
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{command}: {done.stderr}"
     return done.stdout
+
+
+FORWARD = {"ip_forward": "net.ipv4.ip_forward", "ip6_forward": "net.ipv6.conf.all.forwarding"}
+
+
+def batch(*lines: str) -> None:
+    """Several commands of ip(8) in one process."""
+    text = "".join(f"{line}\n" for line in lines)
+    subprocess.run(["ip", "-batch", "-"], input=text, text=True, check=True)
 
 
 class Place:
@@ -94,7 +104,7 @@ def who(address: str, port: int, wait: float = 3) -> str:
                 told += piece
     except OSError:
         return ""
-    return told.decode().splitlines()[-1]
+    return (told.decode().splitlines() or [""])[-1]  # a proxy answers without a server, by nothing
 
 
 def new_place() -> Place:
@@ -109,6 +119,17 @@ def new_place() -> Place:
         os.close(own)
 
 
+def settings() -> Iterator[str]:
+    """Every setting of this network, a line each."""
+    for directory, _, names in os.walk("/proc/sys/net"):
+        for name in names:
+            if name != "nf_conntrack_count" and "nf_log" not in directory:
+                try:
+                    yield f"{directory}/{name} = {Path(directory, name).read_text()}"
+                except OSError:  # it can only be written, or its interface is gone
+                    continue
+
+
 class Snapshot:
     """All that a network of ours could change on the host."""
 
@@ -116,13 +137,15 @@ class Snapshot:
         # Without what depends on whether a bridge has a port just now.
         self.links = sh("ip -o link | sed 's/^[0-9]*: //; s/NO-CARRIER,//; s/,LOWER_UP//'")
         self.links = re.sub(r"state \w+ ", "", self.links)
-        self.addresses = sh("ip -o -4 address | sed 's/^[0-9]*: //'")
+        # fe80:: comes a while after its interface, by the kernel's own doing.
+        self.addresses = sh("ip -o address | grep -v ' fe80:' | sed 's/^[0-9]*: //'")
         self.routes = sh("ip -4 route show table all | sed 's/ linkdown//'")
+        self.routes6 = sh("ip -6 route show | grep -v ^fe80: || true")
         program = os.environ.get("MYDOCKER_IPTABLES") or "iptables"
         self.rules = sh(f"{program}-save | sed 's/^#.*//; s/ \\[.*//'")
-        self.sysctls = sh(
-            "sysctl -a 2>/dev/null | grep ^net | grep -v -e conntrack_count -e nf_log"
-        )
+        program = program.replace("iptables", "ip6tables")
+        self.rules6 = sh(f"{program}-save 2>/dev/null | sed 's/^#.*//; s/ \\[.*//'")
+        self.sysctls = "".join(settings())
 
     def differs(self, other: Snapshot) -> list[str]:
         """The lines of what is not the same."""
@@ -140,13 +163,16 @@ class NetHost:
         self.place = Place("/proc/self/ns/net")
         self.outside = new_place()
         path = f"/proc/{os.getpid()}/fd/{self.outside.fd}"
-        sh(f"ip link add uplink type veth peer name eth0 netns {path}")
-        sh(f"ip addr add {HOST}/24 dev uplink; ip addr add {SECOND}/32 dev uplink")
-        sh("ip link set uplink up")
-        self.outside.sh(f"ip addr add {OUTSIDE}/24 dev eth0; ip link set eth0 up")
-        self.outside.sh(f"ip route add {SECOND} via {HOST}")
-        for program in ("iptables", "iptables-legacy"):  # or their empty tables would be news
-            sh(f"printf '{TABLES}' | {program}-restore")
+        batch(
+            *(f"link add uplink type veth peer name eth0 netns {path}", "link set uplink up"),
+            *(f"addr add {HOST}/24 dev uplink", f"addr add {SECOND}/32 dev uplink"),
+        )
+        with self.outside:
+            up = (f"addr add {OUTSIDE}/24 dev eth0", "link set eth0 up")
+            batch(*up, f"route add {SECOND} via {HOST}")
+        # Or their empty tables would be news.
+        programs = "iptables iptables-legacy" + " ip6tables" * HAS_IPV6
+        sh(f"for p in {programs}; do printf '{TABLES}' | $p-restore || exit; done")
         self.before = Snapshot()
 
 
@@ -172,11 +198,13 @@ def docker(net_host: NetHost, mydocker: Mydocker) -> Iterator[Mydocker]:
     recorded: that it forwards."""
     yield mydocker
     mydocker.clean_up()
-    for name in names(mydocker):
-        mydocker.ok("network", "rm", name)
-    forwards = sh("sysctl -n net.ipv4.ip_forward").strip() == "1"
-    assert (mydocker.root / "ip_forward.json").exists() == forwards
-    sh("sysctl -qw net.ipv4.ip_forward=0")
+    if left := names(mydocker):
+        mydocker.ok("network", "rm", *left)
+    for name, setting in FORWARD.items():
+        forwards = sysctl(setting) == "1"
+        assert (mydocker.root / f"{name}.json").exists() == forwards
+        if forwards:
+            sh(f"sysctl -qw {setting}=0")
     assert Snapshot().differs(net_host.before) == []
 
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.network.conftest import Snapshot, names, network
-from tests.integration.test_faults import WAYS, Scenario, Words, count, points_of, sweep
+from tests.conftest import wait_until
+from tests.integration.network.conftest import HAS_IPV6, Snapshot, names, network
+from tests.integration.test_faults import WAYS, Scenario, Words, count, points_of, processes, sweep
 
 if TYPE_CHECKING:
     import subprocess
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import Mydocker
 
+LIKE_OTHERS = ("RunDetached", "Disconnect")  # nearly all their points are another's
 SAMPLE = 2  # points of each role of each scenario
 pytestmark = pytest.mark.usefixtures("net_host")
 
@@ -46,6 +48,9 @@ class RunPublished(OnNetwork):
 
 class RunDetached(RunPublished):
     words: Words = ("run", "-d", "-net", "net1", "-p", "8080:80", "true")
+
+    def settle(self) -> None:
+        wait_until(lambda: not processes(self.mydocker), 5)  # which hold the port until they end
 
 
 class Connect(OnNetwork):
@@ -91,6 +96,18 @@ class Create(Scenario):
         assert Snapshot().differs(self.bare) == []
 
 
+class CreateWithIPv6(Create):
+    words: Words = (
+        *("network", "create", "--subnet", "192.168.10.1/24"),
+        *("--ipv6", "--subnet", "fd00:6::/64", "net1"),
+    )
+
+    def once(self) -> None:
+        self.mydocker.ok("network", "create", "--ipv6", "--subnet", "fd00:7::/64", "net0")
+        self.mydocker.ok("run", "--rm", "-net", "net0", "true")
+        self.bare = Snapshot()
+
+
 class Remove(Create):
     words: Words = ("network", "rm", "net1")
 
@@ -103,11 +120,15 @@ class Remove(Create):
 
 
 SCENARIOS = {
-    kind.__name__: kind for kind in (RunPublished, RunDetached, Connect, Disconnect, Create, Remove)
+    kind.__name__: kind
+    for kind in (
+        *(RunPublished, RunDetached, Connect, Disconnect),
+        *((Create, Remove, CreateWithIPv6) if HAS_IPV6 else (Create, Remove)),
+    )
 }
 
 
-@pytest.mark.parametrize("name", ["RunPublished", "Connect", "Create", "Remove"])
+@pytest.mark.parametrize("name", [name for name in SCENARIOS if name not in LIKE_OTHERS])
 def test_a_stopped_command_leaves_no_link_no_rule_and_no_address(
     name: str, docker: Mydocker, tmp_path: Path
 ) -> None:
