@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.course import manifest
 from lab.docs import blocks, exercise, record, source, twins
 
 PAGES = [blocks.Page(path) for path in blocks.pages()]
@@ -123,6 +124,56 @@ def test_an_exercise_stands_under_its_own_number(page: blocks.Page) -> None:
         if block.lang == "exercise":
             above = [s for s in page.sections if s.level == 2 and s.line < block.line][-1]
             assert re.search(rf"\b{re.escape(block.text.strip())}\b", above.title), above.title
+
+
+PATTERN = {
+    "en": (r"\*\*By hand", r'question "Predict', r"`make ch{} STEP={}`", r'question "Check yourself'),
+    "zh": (r"\*\*先?动手", r'question "先猜', r"`make ch{} STEP={}`", r'question "想一想'),
+}
+
+
+@pytest.mark.parametrize("page", [p for p in OURS if numbers(p)], ids=name)
+def test_every_step_has_the_whole_pattern(page: blocks.Page) -> None:
+    language = "zh" if blocks.is_chinese(page.path) else "en"
+    missing = []
+    for block in page.blocks:
+        if block.lang != "exercise":
+            continue
+        step = block.text.strip()
+        start = [s for s in page.sections if s.level == 2 and s.line < block.line][-1]
+        later = [s.line for s in page.sections if s.level == 2 and s.line > block.line]
+        end = min(later, default=len(page.lines))
+        text = "\n".join(page.lines[start.line : end])
+        parts = {s.id: s for s in page.sections if start.line < s.line < end}
+        endings = {id.rpartition("-")[2] for id in parts}
+        missing += [f"{step}: {e}" for e in ("reference", "wrong", "others") if e not in endings]
+        for word in PATTERN[language]:
+            if not re.search(word.format(step.partition(".")[0], re.escape(step)), text):
+                missing.append(f"{step}: {word}")
+        code = [b for b in page.blocks if b.lang == "source" and start.line < b.line < end]
+        others = "".join("\n".join(s.text) for id, s in parts.items() if id.endswith("-others"))
+        missing += [f"{step}: the reference's code"] * (not code)
+        missing += [f"{step}: a link of how others do it"] * ("https://" not in others)
+    assert not missing, "\n".join(missing)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_where_a_failed_checkpoint_sends_its_reader_there_is_something_to_read(
+    language: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LANG_LAB", language)
+    steps = [step for chapter in manifest.chapters() for step in chapter.steps]
+    assert len(steps) == 35
+    for step in steps:
+        path, _, anchor = step.address.partition("#")
+        assert path.endswith(".zh.md") == (language == "zh")
+        text = (blocks.CHECKOUT / path).read_text()
+        assert text.count(f'<a id="{anchor}"></a>') == 1, step.address
+        after = text.partition(f'<a id="{anchor}"></a>')[2].partition("<a id=")[0]
+        (target,) = re.findall(r"\]\(\.\./\.\./(docs/\S+)\)", after)
+        page, _, section = target.partition("#")
+        assert has(blocks.CHECKOUT / page, section), target
+        assert step.id in numbers(blocks.Page(blocks.CHECKOUT / page)), target
 
 
 def test_every_recorded_session_is_of_its_script() -> None:
