@@ -26,7 +26,7 @@ WORDS = {
     "v1": ("on cgroup v1", "cgroup v1"),
     "v2": ("on cgroup v2", "cgroup v2"),
     "site": (
-        "By hand first, what goes wrong, how Docker does it: [on the site]({}) (`make docs-serve`).",
+        "By hand, what goes wrong, how Docker does it: [on the site]({}) (`make docs-serve`).",
         "先动手、容易出错的地方、Docker 怎么做：见[网站上的这一节]({})（`make docs-serve`）。",
     ),
     "needs": ("Needs step {}.", "先完成第 {} 步。"),

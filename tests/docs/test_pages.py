@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from lab.course import manifest
-from lab.docs import blocks, exercise, record, source, twins
+from lab.docs import blocks, exercise, record, reference, source, twins
+from mydocker import cli
 
 PAGES = [blocks.Page(path) for path in blocks.pages()]
 OURS = [page for page in PAGES if not blocks.is_english_only(page.path)]
@@ -88,6 +89,13 @@ def has(path: Path, anchor: str) -> bool:
     return blocks.is_english_only(path) or anchor in [section.id for section in page.sections]
 
 
+def test_the_command_lines_page_has_every_command_that_the_help_has() -> None:
+    names = set(cli.COMMANDS)  # what --help lists
+    for language in ("en", "zh"):
+        shown = set(re.findall(r"^## (\S+) ", reference.commands(language), re.M))
+        assert names <= shown, names - shown
+
+
 def test_the_tests_that_the_pages_name_are_there() -> None:
     tests = "\n".join(path.read_text() for path in (blocks.CHECKOUT / "tests").rglob("test_*.py"))
     named = {word for p in PAGES for line in p.lines for word in re.findall(r"`(test_\w+)`", line)}
@@ -127,7 +135,7 @@ def test_an_exercise_stands_under_its_own_number(page: blocks.Page) -> None:
 
 
 PATTERN = {
-    "en": (r"\*\*By hand", r'question "Predict', r"`make ch{} STEP={}`", r'question "Check yourself'),
+    "en": (r"\*\*By hand", r'question "Predict', r"`make ch{} STEP={}`", r'question "Check yours'),
     "zh": (r"\*\*先?动手", r'question "先猜', r"`make ch{} STEP={}`", r'question "想一想'),
 }
 
