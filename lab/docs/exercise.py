@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import tomllib
 from functools import cache
@@ -114,7 +115,9 @@ def _hints(hints: list[str], titles: tuple[str, ...]) -> list[str]:
 def _plain(text: str) -> str:
     """Hints are written for a terminal: what Markdown would take for its own is escaped."""
     parts = text.split("`")
-    parts[::2] = [re.sub(r"([\\*_<>\[\]#{}])", r"\\\1", part) for part in parts[::2]]
+    parts[::2] = [
+        re.sub(r"([\\*_\[\]#{}])", r"\\\1", html.escape(part, quote=False)) for part in parts[::2]
+    ]
     return "`".join(parts)
 
 

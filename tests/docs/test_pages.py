@@ -5,6 +5,7 @@ None of this needs MkDocs; that the site builds is test_site.py, that blocks run
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
@@ -124,6 +125,15 @@ def test_an_exercise_names_what_is_to_be_written_in_both_languages() -> None:
     assert exercise.show("3.8", "zh")[4].endswith(
         "`V1._memory`（cgroup v1）；`cgroups/v2.py` 里的 `V2._memory`（cgroup v2）。"
     )
+
+
+def test_a_hint_is_shown_as_it_was_written() -> None:
+    import markdown
+
+    hint = exercise.steps("6")["6.1"]["hints"][2]
+    shown = markdown.markdown(exercise.show("6.1", "en")[-1].strip())
+    assert "1 << index" in hint
+    assert html.unescape(re.sub("<.*?>", "", shown)).strip() == hint
 
 
 @pytest.mark.parametrize("page", [p for p in OURS if numbers(p)], ids=name)
