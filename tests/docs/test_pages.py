@@ -86,15 +86,14 @@ def test_every_link_leads_to_a_page_and_a_section_that_are_there(page: blocks.Pa
 
 def test_a_link_to_a_step_leads_to_the_section_of_that_step() -> None:
     link = re.compile(r"\[(?:step|第) (\d\.\d+)(?: 步)?\]\(([^)#\s]*)#([\w-]+)\)")
-    found = [(p, *m.groups()) for p in OURS for m in link.finditer("\n".join(p.lines))]
+    found = [(p, m) for p in OURS for m in link.finditer("\n".join(p.lines))]
     assert found
-    for page, step, path, anchor in found:
+    for page, match in found:
+        step, path, anchor = match.groups()
         target = (page.path.parent / path).resolve() if path else page.path
+        section = re.sub(r"-(reference|wrong|others)$", "", anchor)
+        shown = (str(target.relative_to(blocks.CHECKOUT)), section)
         where = exercise.places()[step]
-        shown = (
-            str(target.relative_to(blocks.CHECKOUT)),
-            re.sub(r"-(reference|wrong|others)$", "", anchor),
-        )
         assert shown == where, f"{name(page)}: step {step} is at {where}"
 
 
