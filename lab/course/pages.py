@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab.course.manifest import chapters
+from lab.docs import exercise
 
 if TYPE_CHECKING:
     from lab.course.manifest import Chapter
@@ -24,6 +25,10 @@ WORDS = {
     "other": ("[中文](README.zh.md)", "[English](README.md)"),
     "v1": ("on cgroup v1", "cgroup v1"),
     "v2": ("on cgroup v2", "cgroup v2"),
+    "site": (
+        "By hand, what goes wrong, how Docker does it: [on the site]({}) (`make docs-serve`).",
+        "先动手、容易出错的地方、Docker 怎么做：见[网站上的这一节]({})（`make docs-serve`）。",
+    ),
     "needs": ("Needs step {}.", "先完成第 {} 步。"),
     "how": (
         "writes the starter files into `work/`. `make ch{n}` says which step is next and why it is "
@@ -64,6 +69,8 @@ def page(chapter: Chapter, chinese: bool) -> str:
             "",
             f"{data['teaches' + end]}"
             f" ({word('book').format(data['book'])}; {word('points').format(step.points)})",
+            "",
+            word("site").format(f"../../{exercise.link(step.id, chinese)}"),
             "",
             f"{word('write')}:",
             "",

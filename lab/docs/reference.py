@@ -83,9 +83,12 @@ DOCKER = {
     "": """run create start restart stop kill pause unpause wait attach exec logs ps inspect top
         stats events port rename update cp diff rm images rmi tag history commit import export save
         load pull push build login search version info""",
-    "volume": "create ls inspect rm prune",
+    "container": """attach commit cp create diff exec export inspect kill logs ls pause port prune
+        rename restart rm run start stats stop top unpause update wait""",
+    "image": "build history import inspect load ls prune pull push rm save tag",
+    "volume": "create ls inspect rm prune update",
     "network": "create ls inspect connect disconnect rm prune",
-    "system": "df info prune events",
+    "system": "df events info prune",
 }
 """Docker's commands, those for containers on one machine (docker --help, 27)."""
 

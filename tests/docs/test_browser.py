@@ -165,7 +165,9 @@ def test_a_tab_that_is_chosen_is_chosen_everywhere(reader: Reader) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("path", ["ch3/", "zh/ch3/", "ch4/", "zh/reference/architecture/"])
+@pytest.mark.parametrize(
+    "path", ["ch3/", "zh/ch3/", "ch4/", "zh/ch4/", "ch6/", "zh/reference/architecture/"]
+)
 def test_diagrams_are_drawn(browser: Any, address: str, path: str, scheme: str) -> None:
     reading = Reader(browser, address, color_scheme=scheme)
     page = reading.open(path)
@@ -196,7 +198,42 @@ def test_a_recorded_session_is_played(reader: Reader, path: str) -> None:
     reader.shoot(f"session-{'zh' if path else 'en'}")
 
 
-@pytest.mark.parametrize("path", ["", "zh/ch3/cgroups/", "reference/docker/", "zh/ch4/root/"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_benchmarks_figures_are_drawn(browser: Any, address: str, scheme: str) -> None:
+    reading = Reader(browser, address, color_scheme=scheme)
+    page = reading.open("performance/")
+    bars = page.locator("figure.bars .bar i")
+    widths = [bar.bounding_box()["width"] for bar in bars.all()]
+    ours = page.locator("figure.bars .ours .bar i").first
+    colours = {
+        each.evaluate("e => getComputedStyle(e).backgroundColor") for each in (ours, bars.nth(1))
+    }
+    reading.shoot(f"performance-{scheme}", whole=True)
+    reading.context.close()
+    assert len(widths) >= 4
+    assert all(width > 2 for width in widths), widths
+    assert len(colours) == 2, "ours cannot be told from the others"
+    assert not reading.complaints, reading.complaints
+
+
+def test_the_hints_of_an_exercise_are_folded_away_and_open(reader: Reader) -> None:
+    page = reader.open("zh/ch6/bridge/")
+    hints = page.locator(".admonition.example").first.locator("details.tip")
+    assert hints.count() == 3
+    assert not hints.nth(2).locator("p").last.is_visible()
+    hints.nth(2).locator("summary").click()
+    assert hints.nth(2).locator("p").last.is_visible()
+    page.locator(".admonition.example").first.scroll_into_view_if_needed()
+    reader.shoot("exercise-zh")
+
+
+PHONE_PAGES = [
+    *("", "zh/ch3/cgroups/", "reference/docker/", "zh/ch4/root/"),
+    *("performance/", "ch6/", "zh/ch6/bridge/", "reference/cli/"),
+]
+
+
+@pytest.mark.parametrize("path", PHONE_PAGES)
 def test_a_phone_shows_a_page_without_scrolling_sideways(phone: Reader, path: str) -> None:
     page = phone.open(path)
     width = page.evaluate("document.documentElement.scrollWidth")

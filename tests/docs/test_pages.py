@@ -5,6 +5,8 @@ None of this needs MkDocs; that the site builds is test_site.py, that blocks run
 
 from __future__ import annotations
 
+import html
+import importlib
 import json
 import os
 import re
@@ -12,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from lab.docs import blocks, exercise, record, source, twins
+from lab.course import manifest
+from lab.docs import blocks, exercise, record, reference, source, twins
+from mydocker import cli
 
 PAGES = [blocks.Page(path) for path in blocks.pages()]
 OURS = [page for page in PAGES if not blocks.is_english_only(page.path)]
@@ -80,11 +84,31 @@ def test_every_link_leads_to_a_page_and_a_section_that_are_there(page: blocks.Pa
     assert not problems, "\n".join(problems)
 
 
+def test_a_link_to_a_step_leads_to_the_section_of_that_step() -> None:
+    link = re.compile(r"\[(?:step|第) (\d\.\d+)(?: 步)?\]\(([^)#\s]*)#([\w-]+)\)")
+    found = [(p, m) for p in OURS for m in link.finditer("\n".join(p.lines))]
+    assert found
+    for page, match in found:
+        step, path, anchor = match.groups()
+        target = (page.path.parent / path).resolve() if path else page.path
+        section = re.sub(r"-(reference|wrong|others)$", "", anchor)
+        shown = (str(target.relative_to(blocks.CHECKOUT)), section)
+        where = exercise.places()[step]
+        assert shown == where, f"{name(page)}: step {step} is at {where}"
+
+
 def has(path: Path, anchor: str) -> bool:
     page = blocks.Page(path)
     if any(block.lang == "commands" for block in page.blocks):
         return True  # made from the command line's tables; the site's build looks at these
     return blocks.is_english_only(path) or anchor in [section.id for section in page.sections]
+
+
+def test_the_command_lines_page_has_every_command_that_the_help_has() -> None:
+    names = set(cli.COMMANDS)  # what --help lists
+    for language in ("en", "zh"):
+        shown = set(re.findall(r"^## (\S+) ", reference.commands(language), re.M))
+        assert names <= shown, names - shown
 
 
 def test_the_tests_that_the_pages_name_are_there() -> None:
@@ -117,12 +141,71 @@ def test_an_exercise_names_what_is_to_be_written_in_both_languages() -> None:
     )
 
 
+@pytest.mark.docs
+def test_a_hint_is_shown_as_it_was_written() -> None:
+    markdown = importlib.import_module("markdown")  # comes with MkDocs
+    hint = exercise.steps("6")["6.1"]["hints"][2]
+    shown = markdown.markdown(exercise.show("6.1", "en")[-1].strip())
+    assert "1 << index" in hint
+    assert html.unescape(re.sub("<.*?>", "", shown)).strip() == hint
+
+
 @pytest.mark.parametrize("page", [p for p in OURS if numbers(p)], ids=name)
 def test_an_exercise_stands_under_its_own_number(page: blocks.Page) -> None:
     for block in page.blocks:
         if block.lang == "exercise":
             above = [s for s in page.sections if s.level == 2 and s.line < block.line][-1]
             assert re.search(rf"\b{re.escape(block.text.strip())}\b", above.title), above.title
+
+
+PATTERN = {
+    "en": (r"\*\*By hand", r'question "Predict', r"`make ch{} STEP={}`", r'question "Check yours'),
+    "zh": (r"\*\*先?动手", r'question "先猜', r"`make ch{} STEP={}`", r'question "想一想'),
+}
+
+
+@pytest.mark.parametrize("page", [p for p in OURS if numbers(p)], ids=name)
+def test_every_step_has_the_whole_pattern(page: blocks.Page) -> None:
+    language = "zh" if blocks.is_chinese(page.path) else "en"
+    missing = []
+    for block in page.blocks:
+        if block.lang != "exercise":
+            continue
+        step = block.text.strip()
+        start = [s for s in page.sections if s.level == 2 and s.line < block.line][-1]
+        later = [s.line for s in page.sections if s.level == 2 and s.line > block.line]
+        end = min(later, default=len(page.lines))
+        text = "\n".join(page.lines[start.line : end])
+        parts = {s.id: s for s in page.sections if start.line < s.line < end}
+        endings = {id.rpartition("-")[2] for id in parts}
+        missing += [f"{step}: {e}" for e in ("reference", "wrong", "others") if e not in endings]
+        for word in PATTERN[language]:
+            if not re.search(word.format(step.partition(".")[0], re.escape(step)), text):
+                missing.append(f"{step}: {word}")
+        code = [b for b in page.blocks if b.lang == "source" and start.line < b.line < end]
+        others = "".join("\n".join(s.text) for id, s in parts.items() if id.endswith("-others"))
+        missing += [f"{step}: the reference's code"] * (not code)
+        missing += [f"{step}: a link of how others do it"] * ("https://" not in others)
+    assert not missing, "\n".join(missing)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_where_a_failed_checkpoint_sends_its_reader_there_is_something_to_read(
+    language: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LANG_LAB", language)
+    steps = [step for chapter in manifest.chapters() for step in chapter.steps]
+    assert len(steps) == 35
+    for step in steps:
+        path, _, anchor = step.address.partition("#")
+        assert path.endswith(".zh.md") == (language == "zh")
+        text = (blocks.CHECKOUT / path).read_text()
+        assert text.count(f'<a id="{anchor}"></a>') == 1, step.address
+        after = text.partition(f'<a id="{anchor}"></a>')[2].partition("<a id=")[0]
+        (target,) = re.findall(r"\]\(\.\./\.\./(docs/\S+)\)", after)
+        page, _, section = target.partition("#")
+        assert has(blocks.CHECKOUT / page, section), target
+        assert step.id in numbers(blocks.Page(blocks.CHECKOUT / page)), target
 
 
 def test_every_recorded_session_is_of_its_script() -> None:
