@@ -178,7 +178,7 @@ make_venv() {
         [ -x .venv/bin/pytest ] && [ -x .venv/bin/ruff ] && return
     say "making .venv with $("$python" -V)"
     rm -f .venv/stamp
-    "$python" -m venv --clear .venv
+    "$python" -m venv --clear "$(readlink -m .venv)" # not a link, for venv
     requirements "$python" >.venv/requirements.txt
     if ! { [ -d "$store/wheels" ] && pip_install --no-index --find-links "$store/wheels" >/dev/null 2>&1; }; then
         quietly pip_install

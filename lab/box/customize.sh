@@ -25,7 +25,7 @@ chroot "$root" /vagrant/lab/box/inside.sh
 version=$(chroot "$root" python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 wheels=(--python-version "$version" --only-binary=:all:)
 for glibc in 2014 _2_{5..36}; do wheels+=(--platform "manylinux${glibc}_$(uname -m)"); done
-"$checkout/.venv/bin/python3" -m pip download --quiet --disable-pip-version-check \
+"$checkout/.venv/bin/python3" -m pip download --quiet --quiet --disable-pip-version-check \
     "${wheels[@]}" --dest "$root/opt/lab/wheels" --requirement "$checkout/.venv/requirements.txt"
 chroot "$root" /vagrant/lab/provision.sh image
 rm -rf "$root/vagrant/lab" "$root/vagrant/mydocker" "$root/vagrant/pyproject.toml"
