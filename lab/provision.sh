@@ -16,7 +16,7 @@
 #                networks at boot, completion, a login banner). Implied in a VM made from the lab's box.
 set -euo pipefail
 umask 022
-export DEBIAN_FRONTEND=noninteractive
+export DEBIAN_FRONTEND=noninteractive MYDOCKER_REFERENCE=1 # a student's work/ may not stop the set-up
 
 checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 launcher=${LAB_BIN:-/usr/local/bin/mydocker}

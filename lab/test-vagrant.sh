@@ -55,7 +55,8 @@ CONF
     for place in /run /var/lib/libvirt /var/log/libvirt /var/cache/libvirt; do
         mount -t tmpfs tmpfs "$place"
     done
-    mkdir -p /run/lock /run/libvirt /var/lib/libvirt/{qemu,dnsmasq,network,boot} /var/log/libvirt/qemu "$HOME" "$scratch/pool"
+    export TMPDIR=/run/tmp
+    mkdir -p /run/tmp /run/lock /run/libvirt /var/lib/libvirt/{qemu,dnsmasq,network,boot} /var/log/libvirt/qemu "$HOME" "$scratch/pool"
     virtlogd --daemon
     libvirtd --daemon
     local try
@@ -72,7 +73,7 @@ step() { # NAME COMMAND...: with its output; fails with it
     local name=$1 began=$SECONDS code=0
     shift
     printf '\n--- %s\n' "$name"
-    "$@" </dev/null || code=$?
+    "$@" </dev/null | sed -u 's/\r.*\r//; /Progress: .*%/d' || code=$?
     summary+=("$(printf '%-8s %4d s  %s' "$([ $code = 0 ] && echo ok || echo "exit $code")" $((SECONDS - began)) "$name")")
     [ $code = 0 ] || end 1
 }

@@ -76,11 +76,7 @@ class Machine:
     def sockets(self) -> Path:
         """A directory for sockets: their paths may not be longer than 107 bytes."""
         digest = hashlib.sha256(str(self.directory).encode()).hexdigest()[:12]
-        path = Path(tempfile.gettempdir()) / f"mydocker-vm-{os.getuid()}-{digest}"
-        path.mkdir(mode=0o700, exist_ok=True)
-        if path.stat().st_uid != os.getuid() or path.is_symlink():
-            raise Trouble(f"{path} belongs to somebody else", "TMPDIR=/another/place")
-        return path
+        return Path(tempfile.gettempdir()) / f"mydocker-vm-{os.getuid()}-{digest}"
 
     # Start
 
@@ -157,6 +153,7 @@ class Machine:
     def start(self, accel: str, snapshot: str) -> None:
         """Start QEMU in the background."""
         self.check_memory()
+        private(self.sockets)
         port = free_port()
         key = (self.directory / "key.pub").read_bytes()
         words = [QEMU, "-name", "mydocker-lab", *self.options(accel)]
@@ -305,6 +302,13 @@ class Machine:
         """The names of those in the disk; it must not be running."""
         told = json.loads(output("qemu-img", "info", "--output=json", str(self.disk)))
         return [one["name"] for one in told.get("snapshots", [])]
+
+
+def private(directory: Path) -> None:
+    """Make a directory that is ours alone, in one that everybody writes to."""
+    directory.mkdir(mode=0o700, exist_ok=True)
+    if directory.is_symlink() or directory.stat().st_uid != os.getuid():
+        raise Trouble(f"{directory} belongs to somebody else", "TMPDIR=/another/place")
 
 
 def number(name: str, usual: int) -> int:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 CHECKOUT = Path(__file__).resolve().parents[2]
 THERE = "/vagrant"
 LEFT_OUT = (
-    ".git .venv build dist .vagrant .tox .hypothesis .coverage *.egg-info __pycache__"
+    "/.git /.venv /build /dist /.vagrant /.tox /.hypothesis /.coverage /*.egg-info __pycache__"
     " .mypy_cache .pytest_cache .ruff_cache .import_linter_cache"
 ).split()
 

@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from lab.vm.qemu import private
 from lab.vm.reach import CHECKOUT, Reach
 
 KEPT = CHECKOUT / "build" / "vm" / "vagrant_ssh_config"
@@ -37,7 +38,7 @@ def find() -> Reach | None:
         return None  # made, but not running
     KEPT.parent.mkdir(parents=True, exist_ok=True)
     sockets = Path(tempfile.gettempdir()) / f"mydocker-ssh-{os.getuid()}"
-    sockets.mkdir(mode=0o700, exist_ok=True)
+    private(sockets)
     shared = f"  ControlMaster auto\n  ControlPath {sockets}/%C\n  ControlPersist 60\n"
     KEPT.write_text(f"{title}\n{told.stdout.rstrip()}\n{shared}")
     return reach if reach.answers() else None
