@@ -159,7 +159,6 @@ from_image() {
         fi
         ;;
     *)
-        [ -f "$LAB_IMAGE" ] || die "$LAB_IMAGE: no such file" "LAB_IMAGE is the path or URL of a disk image"
         ln -s "$(realpath "$LAB_IMAGE")" "$image"
         ;;
     esac
@@ -190,7 +189,6 @@ wrap() { # PROVIDER, into $1.box
         "$checkout/.venv/bin/python3" "$here/box/make_ovf.py" "$inside/box-disk.vmdk" "$arch" >"$inside/box.ovf"
         printf '{"provider": "virtualbox", "architecture": "%s"}\n' "$arch" >"$inside/metadata.json"
         ;;
-    *) die "LAB_FORMATS: $1: no such format" "libvirt, virtualbox" ;;
     esac
     tar -C "$inside" -cf "$box/$1.box.partial" . # the disk in it is compressed
     mv "$box/$1.box.partial" "$box/$1.box"
@@ -203,6 +201,14 @@ main() {
     arch=$(dpkg --print-architecture)
     case $arch in amd64 | arm64) ;; *) die "no box for $arch" "amd64 and arm64 there are" ;; esac
     [ -x "$checkout/.venv/bin/python3" ] || die "no .venv yet" "sudo make setup"
+    local format
+    for format in $formats; do
+        case $format in libvirt | virtualbox) ;; *) die "LAB_FORMATS: $format: no such format" "libvirt, virtualbox" ;; esac
+    done
+    case ${LAB_IMAGE:-} in
+    '' | http://* | https://*) ;;
+    *) [ -f "$LAB_IMAGE" ] || die "$LAB_IMAGE: no such file" "LAB_IMAGE is the path or URL of a disk image" ;;
+    esac
     mkdir -p "$boxes"
     exec 9>"$boxes/.lock"
     flock -n 9 || { say "waiting for another that makes a box" && flock 9; }
@@ -230,7 +236,6 @@ main() {
         mv "$work/box" "$boxes/.new-$key"
         mv "$boxes/.new-$key" "$box"
     fi
-    local format
     for format in $formats; do
         [ -e "$box/$format.box" ] || { say "wrapping it for $format" && wrap "$format"; }
     done

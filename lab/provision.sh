@@ -71,10 +71,6 @@ check_machine() {
     *debian*) ;;
     *) die "this is not Debian or Ubuntu" "use a Debian 12/13 or Ubuntu 24.04 machine or VM" ;;
     esac
-    if grep -q $'\r' lab/mydocker-lab; then
-        die "this clone has Windows line endings" \
-            "git config core.autocrlf false && git rm -rq --cached . && git reset -q --hard"
-    fi
 }
 
 # --- Debian packages

@@ -16,7 +16,8 @@ SECTOR = 512
 
 def capacity(disk: Path) -> int:
     """The size in bytes that the guest sees: the header of a sparse VMDK tells it in sectors."""
-    magic, _version, _flags, sectors = struct.unpack("<4sIIQ", disk.open("rb").read(20))
+    with disk.open("rb") as file:
+        magic, _version, _flags, sectors = struct.unpack("<4sIIQ", file.read(20))
     if magic != b"KDMV":
         sys.exit(f"lab: {disk}: not a sparse VMDK")
     return int(sectors) * SECTOR
