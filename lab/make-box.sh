@@ -15,7 +15,7 @@
 # The environment may say otherwise:
 #   LAB_FORMATS   which boxes for Vagrant to make (default: libvirt virtualbox; may be empty)
 #   LAB_SUITE     the Debian to make it of: bookworm (default) or trixie
-#   LAB_MIRROR    where its packages come from (default: http://deb.debian.org/debian)
+#   LAB_MIRROR    where its packages come from (default: where this machine's Debian gets them)
 #   LAB_IMAGE     path or URL of a Debian cloud image (qcow2, raw) to begin with instead
 #   LAB_TMP       where to work; about 5 GB (default: /var/tmp)
 set -euo pipefail
@@ -25,7 +25,6 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 checkout=${here%/*}
 boxes=$checkout/build/box
 suite=${LAB_SUITE:-bookworm}
-mirror=${LAB_MIRROR:-http://deb.debian.org/debian}
 formats=${LAB_FORMATS-libvirt virtualbox}
 disk_size=$((20 << 30))
 room=5 # GB
@@ -37,8 +36,15 @@ die() { # WHAT HINT
     exit 1
 }
 
+source_of() { # LABEL DEFAULT: where this machine's apt gets that part of Debian
+    local found
+    # shellcheck disable=SC2016  # apt's own words
+    found=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Label: $1" 2>/dev/null | head -n 1)
+    [[ $found == http*:* ]] && echo "${found%/}" || echo "$2"
+}
+
 inputs() {
-    echo "$arch $suite $mirror $disk_size ${LAB_IMAGE:-}"
+    echo "$arch $suite $disk_size ${LAB_IMAGE:-}"
     if [ -f "${LAB_IMAGE:-}" ]; then sha256sum <"$LAB_IMAGE"; fi
     cd "$checkout"
     cat lab/make-box.sh lab/box/* lab/provision.sh lab/build_image.py pyproject.toml
@@ -73,7 +79,7 @@ make_root() { # into $work/root
         --customize-hook="$work/customize.sh" \
         "$suite" "$work/root" \
         "deb $mirror $suite main" "deb $mirror $suite-updates main" \
-        "deb ${mirror%/debian}/debian-security $suite-security main"
+        "deb $security $suite-security main"
 }
 
 quietly() { # a command's output is shown only when it fails
@@ -199,6 +205,8 @@ main() {
     [ "$(uname -s)" = Linux ] || die "a box is made on Linux" "LAB_BOX_URL names one that is made already"
     [ "$(id -u)" = 0 ] || die "making a box needs root" "sudo make box"
     arch=$(dpkg --print-architecture)
+    mirror=${LAB_MIRROR:-$(source_of Debian http://deb.debian.org/debian)}
+    security=$(source_of Debian-Security http://deb.debian.org/debian-security)
     case $arch in amd64 | arm64) ;; *) die "no box for $arch" "amd64 and arm64 there are" ;; esac
     [ -x "$checkout/.venv/bin/python3" ] || die "no .venv yet" "sudo make setup"
     local format

@@ -4,7 +4,7 @@
     lab/vm/lab-vm ssh [SCRIPT]      a shell there, or one command
     lab/vm/lab-vm down              put it to sleep; FRESH=1: remove it
     lab/vm/lab-vm course WORD...    bring the tree, run the course's console there, fetch work/
-    lab/vm/lab-vm test              what `make test-vm` runs; see tests()
+    lab/vm/lab-vm test              what `make test-vm` runs (suite.py)
 
 Variables: LAB_CPUS, LAB_MEMORY (MB), LAB_ACCEL (kvm, hvf, tcg), LAB_OFFLINE=1 (no way out of it),
 LAB_VM_DIR (where it is kept: build/vm/lab), LAB_VM_DISK (a disk to begin from, not the box's).
@@ -22,7 +22,7 @@ from pathlib import Path
 from lab.vm import vagrant
 from lab.vm.qemu import BOX, Machine
 from lab.vm.reach import CHECKOUT, Reach
-from lab.vm.trouble import Trouble, say
+from lab.vm.trouble import Trouble
 
 PASSED_ON = "CH STEP PURE SPOIL OUT LANG_LAB LAB_PATIENCE TERM".split()
 SET_UP = "bash lab/provision.sh"
@@ -161,54 +161,13 @@ def watch(reach: Reach, words: list[str]) -> int:
         time.sleep(0.3)
 
 
-# make test-vm
-
-CHAPTERS = "3 4 5 6".split()
-
-
-def tests() -> list[str]:
-    """What pytest runs there: LAB_TESTS, or those that are marked for it.
-
-    Python is some twelve times slower in emulation: the whole suite would take hours. So it is the
-    quick tests, and of the integration tests those marked `v2` or `vm`: what a cgroup v2 kernel,
-    systemd, nf_tables and an ordinary disk can answer differently from the machine outside.
-    """
-    chosen = os.environ.get("LAB_TESTS", "")
-    return shlex.split(chosen) if chosen else ["-m", "vm", "tests/integration"]
-
-
 def test(_: list[str]) -> int:
-    """Start a machine as it was after set-up, without a way out; run the tests and the chapters."""
+    """What `make test-vm` runs, in a machine of its own without a way out."""
     os.environ.setdefault("LAB_OFFLINE", "1")
+    from lab.vm.suite import run
+
     one = machine("test")
-    began = time.monotonic()
-    results: list[tuple[str, int, float]] = []
-
-    def part(name: str, script: str) -> None:
-        start = time.monotonic()
-        print(f"--- {name}", flush=True)
-        results.append((name, one.reach.call(script), time.monotonic() - start))
-
-    slow = "LAB_PATIENCE=12 PYTEST_TIMEOUT=900"
-    try:
-        one.up(fresh=True, set_up=lambda: set_up(one))
-        results.append(("boot", 0, time.monotonic() - began))
-        one.reach.push()
-        part("set-up, again", SET_UP)
-        for chapter in CHAPTERS:
-            part(f"make ch{chapter}", f"make ch{chapter}")
-        words = shlex.join(tests())
-        part(
-            f"pytest {words}", f"{slow} .venv/bin/python3 -m pytest -q -p no:cacheprovider {words}"
-        )
-    finally:
-        one.down(save=False)
-    print("--- in all")
-    for name, code, seconds in results:
-        print(f"{'ok' if code == 0 else f'exit {code}':8} {seconds:6.0f} s  {name}")
-    bad = [name for name, code, _ in results if code]
-    say(f"{len(bad)} failed" if bad else f"all passed, {time.monotonic() - began:.0f} s")
-    return 1 if bad else 0
+    return run(one, lambda: set_up(one))
 
 
 if __name__ == "__main__":

@@ -92,9 +92,10 @@ class Machine:
             if not shutil.which(program):
                 hint = f"apt-get install {package}, or brew install qemu"
                 raise Trouble(f"{program} is not installed", hint)
-        if not self.state.get("ready"):  # none yet, or one whose set-up was broken off
+        other = self.state.get("box") != box_digest(self.box)
+        if not self.state.get("ready") or (fresh and other):  # none, or its set-up was broken off
             self.make_disk()
-        elif self.state["box"] != box_digest(self.box):
+        elif other:
             say("the box is another by now: make vm-down FRESH=1 makes the machine of the new one")
         accel = accelerator(self.box.parent / "vmlinuz", self.directory.parent)
         shape = digest([QEMU, version(), *self.options(accel)])
@@ -241,11 +242,7 @@ class Machine:
 
     def kill(self) -> None:
         """End its QEMU, and wait until it is gone."""
-        subprocess.run(
-            ["ssh", "-F", str(self.reach.config), "-O", "exit", "lab"],
-            capture_output=True,
-            check=False,
-        )
+        self.reach.hang_up()
         try:
             pid = int((self.directory / "pid").read_text())
             self.ask("quit")
@@ -257,6 +254,19 @@ class Machine:
                 os.kill(pid, signal.SIGKILL)
             time.sleep(0.05)
         shutil.rmtree(self.sockets, ignore_errors=True)
+
+    def reboot(self) -> None:
+        """Start its system anew, and wait until it lets us in."""
+        number_of_boot = "cat /proc/sys/kernel/random/boot_id"
+        before = self.reach.output(number_of_boot)
+        self.reach.call("systemctl reboot")
+        self.reach.hang_up()
+        while True:
+            self.wait_for_ssh()
+            if self.reach.output(number_of_boot) not in ("", before):
+                return
+            self.reach.hang_up()
+            time.sleep(1)
 
     def wait(self, seconds: float = 120) -> None:
         """Wait until it has powered off by itself."""

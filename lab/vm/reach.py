@@ -54,6 +54,16 @@ class Reach:
         command = f"cd {THERE} && exec {shlex.join(words)}"
         return subprocess.call(["ssh", "-F", str(self.config), *terminal, self.host, command])
 
+    def output(self, script: str) -> str:
+        """What a command prints there; nothing if it cannot be reached."""
+        words = ["ssh", "-F", str(self.config), "-T", self.host, script]
+        return subprocess.run(words, capture_output=True, text=True, check=False).stdout
+
+    def hang_up(self) -> None:
+        """End the connection that is kept open."""
+        words = ["ssh", "-F", str(self.config), "-O", "exit", self.host]
+        subprocess.run(words, capture_output=True, check=False)
+
     def shell(self) -> int:
         """A login shell there."""
         return subprocess.call(["ssh", "-F", str(self.config), self.host])
