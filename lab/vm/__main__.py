@@ -19,7 +19,7 @@ import sys
 import time
 from pathlib import Path
 
-from lab.vm import vagrant
+from lab.vm import lima, vagrant
 from lab.vm.qemu import BOX, Machine
 from lab.vm.reach import CHECKOUT, Reach
 from lab.vm.trouble import Trouble
@@ -68,11 +68,11 @@ def up(_: list[str]) -> int:
 
 
 def running() -> Reach:
-    """The machine that runs: plain QEMU's, or Vagrant's."""
+    """The machine that runs: plain QEMU's, Vagrant's, or Lima's."""
     one = machine()
     if one.running():
         return one.reach
-    found = vagrant.find()
+    found = vagrant.find() or lima.find()
     if found:
         return found
     raise Trouble(f"{why_not_here()}, and no lab machine is running", how())
@@ -141,10 +141,15 @@ def course(words: list[str]) -> int:
 
 
 def there(reach: Reach, words: list[str]) -> int:
-    """One command of the console: the tree brought, output and exit code passed on."""
+    """One command of the console: the tree brought, output and exit code passed on.
+
+    The first time, and after a set-up that was broken off, the machine is set up before.
+    """
     reach.push()
     variables = {name: os.environ.get(name, "") for name in PASSED_ON}
-    code = reach.call(shlex.join(["lab/mydocker-lab", *words]), variables)
+    command = shlex.join(["lab/mydocker-lab", *words])
+    set_up_first = f"[ -x .venv/bin/pytest ] || LAB_MACHINE=yes {SET_UP} >&2 || exit"
+    code = reach.call(f"{set_up_first}; exec {command}", variables)
     reach.pull()
     return code
 
