@@ -131,7 +131,8 @@ test-docs: setup .venv/docs ## Run every shell block of the pages, and look at t
 	$(PYTHON) -m lab.docs.blocks
 	$(PYTHON) -m pytest -m "docs or not docs" tests/docs
 
-clean: ## Remove what set-up and the tools made in this directory
+clean: ## Remove what set-up and the tools made in this directory, the machine of `make vm` too
+	[ ! -e build/vm/lab ] || FRESH=1 $(VM) down
 	rm -rf .venv build dist .tox .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 

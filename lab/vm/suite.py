@@ -34,6 +34,10 @@ set -e
 ip link show mydocker0
 iptables-save -t nat | grep MASQUERADE
 [ "$(mydocker run --rm --network bridge echo works)" = works ]
+bash -ic 'source /usr/share/bash-completion/completions/mydocker && complete -p mydocker'
+zsh -n /usr/share/zsh/vendor-completions/_mydocker
+fish --no-execute /usr/share/fish/vendor_completions.d/mydocker.fish
+run-parts /etc/update-motd.d | grep 'the lab of mydocker'
 """
 """What set-up made to outlive a reboot."""
 
