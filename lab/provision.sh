@@ -85,7 +85,7 @@ missing() { # of the packages named, those that are not installed
 
 available() { [[ $(apt-cache policy "$1") =~ Candidate:\ [^\(] ]]; }
 
-install_packages() { # NAME... ?NAME...: those with a ? where there is such a package
+install_packages() { # NAME... ?NAME...: those with a ? where found is such a package
     local need=() extra=() name
     for name in "$@"; do
         if [[ $name == \?* ]]; then extra+=("${name#\?}"); else need+=("$name"); fi
@@ -101,13 +101,18 @@ install_packages() { # NAME... ?NAME...: those with a ? where there is such a pa
     elif [ -z "$(ls /var/lib/apt/lists/*_Packages* 2>/dev/null)" ]; then
         (apt_get update) || say "going on without ${extra[*]}"
     fi
+    if [ ${#need[@]} -gt 0 ]; then
+        say "installing ${need[*]}"
+        apt_get install --yes --no-install-recommends "${need[@]}"
+    fi
+    local found=()
     for name in "${extra[@]}"; do
-        if available "$name"; then need+=("$name"); else say "no package $name here: going on without it"; fi
+        if available "$name"; then found+=("$name"); else say "no package $name here: going on without it"; fi
     done
-    [ ${#need[@]} -gt 0 ] || return 0
-    say "installing ${need[*]}"
-    apt_get install --yes --no-install-recommends "${need[@]}"
-    if [[ " ${need[*]} " == *" docker-registry "* ]]; then # the tests start their own
+    [ ${#found[@]} -gt 0 ] || return 0
+    say "installing ${found[*]}"
+    (apt_get install --yes --no-install-recommends "${found[@]}") || say "going on without ${found[*]}"
+    if [[ " ${found[*]} " == *" docker-registry "* ]]; then # the tests start their own
         systemctl disable --quiet --now docker-registry.service 2>/dev/null || true
     fi
 }
