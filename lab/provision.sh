@@ -262,13 +262,14 @@ settle() {
     sysctl -q -p "$sysctl" || say "this machine may not route: containers will not reach the outside"
     write_whole "$unit" 644 <<UNIT
 [Unit]
-Description=mydocker: bridges and rules of its networks after a boot
+Description=mydocker: the default network's bridge and rules, and what a crash has left
 After=network.target
 ConditionPathIsExecutable=$launcher
 
 [Service]
 Type=oneshot
 ExecStart=$launcher --reference system check --repair
+ExecStart=$launcher --reference run --rm --network bridge true
 
 [Install]
 WantedBy=multi-user.target

@@ -32,6 +32,7 @@ rm -f /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub
 for timer in apt-daily apt-daily-upgrade dpkg-db-backup e2scrub_all fstrim man-db; do
     ln -sf /dev/null "/etc/systemd/system/$timer.timer"
 done
+ln -sf /dev/null /etc/systemd/system/e2scrub_reap.service
 systemctl disable --quiet docker-registry.service 2>/dev/null || true # the tests start their own
 install -d -o vagrant -g vagrant /vagrant /opt/lab
 echo 'a machine made from the box of the lab of mydocker' >/etc/mydocker-lab

@@ -50,7 +50,7 @@ def main(words: list[str]) -> int:
 def machine(name: str = "lab") -> Machine:
     """The machine that the environment means."""
     directory = os.environ.get("LAB_VM_DIR") or CHECKOUT / "build" / "vm" / name
-    return Machine(Path(directory), Path(os.environ.get("LAB_VM_DISK") or BOX))
+    return Machine(Path(directory).absolute(), Path(os.environ.get("LAB_VM_DISK") or BOX))
 
 
 def set_up(one: Machine) -> int:

@@ -9,6 +9,7 @@ emulates the processor, some twelve times slower.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import os
@@ -65,12 +66,19 @@ class Machine:
         new.replace(self.directory / "state.json")
 
     def running(self) -> bool:
-        """Whether its QEMU answers at its socket."""
+        """Whether its QEMU is there."""
+        return self.pid() != 0
+
+    def pid(self) -> int:
+        """Its QEMU's, 0 if there is none. A number may have gone to another program meanwhile."""
+        file = self.directory / "pid"
         try:
-            self.ask("query-status")
-        except OSError:
-            return False
-        return True
+            pid = int(file.read_text())
+        except (OSError, ValueError):
+            return 0
+        words = ["ps", "-ww", "-o", "command=", "-p", str(pid)]
+        command = subprocess.run(words, capture_output=True, text=True, check=False).stdout
+        return pid if f"-pidfile {file}" in command else 0
 
     @property
     def sockets(self) -> Path:
@@ -243,13 +251,11 @@ class Machine:
     def kill(self) -> None:
         """End its QEMU, and wait until it is gone."""
         self.reach.hang_up()
-        try:
-            pid = int((self.directory / "pid").read_text())
-            self.ask("quit")
-        except (OSError, ValueError):
-            pid = 0
         deadline = time.monotonic() + 20
-        while pid and alive(pid):
+        with contextlib.suppress(OSError):
+            if self.pid():
+                self.ask("quit")
+        while pid := self.pid():
             if time.monotonic() > deadline:
                 os.kill(pid, signal.SIGKILL)
             time.sleep(0.05)
@@ -423,17 +429,6 @@ def greeted(port: int) -> bool:
             return connection.recv(4) == b"SSH-"
     except OSError:
         return False
-
-
-def alive(pid: int) -> bool:
-    """Whether there is such a process."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def escaped(path: Path) -> str:
