@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.vm import qemu
 from lab.vm.qemu import Machine
 from lab.vm.trouble import Trouble
 from tests.conftest import CHECKOUT
@@ -227,6 +228,15 @@ def test_too_little_disk_is_said_before_anything_starts(
 def test_a_qemu_that_does_not_start_says_why(box: Path) -> None:
     with pytest.raises(Trouble, match="QEMU did not start: qemu: -name mydocker-lab"):
         Machine(box.parent / "vm", box).up()
+
+
+@pytest.mark.parametrize(("script", "works"), [("exit 0", True), ("sleep 5", False)])
+def test_virtualization_is_believed_when_a_kernel_ran_with_it(
+    box: Path, script: str, works: bool
+) -> None:
+    """A kernel without a root panics and QEMU ends; where guests hang it does not."""
+    (box.parent / "bin" / qemu.QEMU).write_text(f"#!/bin/sh\n{script}\n")
+    assert qemu.boots(box, seconds=1) is works
 
 
 @pytest.mark.parametrize("state", ["", "{", '{"box": "x", "ready": false}'])
