@@ -168,17 +168,27 @@ from_image() {
         ln -s "$(realpath "$LAB_IMAGE")" "$image"
         ;;
     esac
-    LAB_VM_DIR=$work/vm LAB_VM_DISK=$image "$here/vm/lab-vm" up
+    say "setting up a box in $LAB_IMAGE ($key): it is booted for that"
+    export LAB_VM_DIR=$work/vm
+    LAB_VM_DISK=$image "$here/vm/lab-vm" up >/dev/null
+    ssh -F "$work/vm/ssh_config" lab 'mkdir -p /vagrant
+        command -v rsync >/dev/null || { apt-get -qq update && apt-get -qqy install make rsync sudo; }' >"$work/log" 2>&1
     # shellcheck disable=SC2016  # for the shell in there
-    LAB_VM_DIR=$work/vm "$here/vm/lab-vm" run \
-        'bash lab/box/inside.sh && bash lab/provision.sh && cp -L "$(ls /boot/vmlinuz-* | tail -n 1)" /vmlinuz.lab && sync'
-    LAB_VM_DIR=$work/vm "$here/vm/lab-vm" fetch /vmlinuz.lab "$work/box/vmlinuz"
-    LAB_VM_DIR=$work/vm "$here/vm/lab-vm" run 'rm -rf /vmlinuz.lab /root/.ssh /etc/ssh/ssh_host_*; poweroff' || true
-    LAB_VM_DIR=$work/vm "$here/vm/lab-vm" wait
+    "$here/vm/lab-vm" run 'bash lab/box/inside.sh && LAB_WITH=tests bash lab/provision.sh &&
+        cp "$(ls /boot/vmlinuz-* | tail -n 1)" /vmlinuz.lab'
+    "$here/vm/lab-vm" fetch /vmlinuz.lab "$work/box/vmlinuz"
+    "$here/vm/lab-vm" ssh 'find /vagrant -mindepth 1 -maxdepth 1 ! -name .venv ! -name build -exec rm -rf {} +
+        ! command -v cloud-init >/dev/null || cloud-init clean --logs
+        rm -rf /vmlinuz.lab /root/.ssh /etc/ssh/ssh_host_*_key* && sync && systemctl poweroff'
+    "$here/vm/lab-vm" wait
     pack "$work/vm/disk.qcow2"
 }
 
 # --- Boxes for Vagrant: a tar of the disk and what is to be known about it
+
+size_of() { # DISK, as the guest sees it, in bytes
+    qemu-img info --output=json "$1" | python3 -c 'import json, sys; print(json.load(sys.stdin)["virtual-size"])'
+}
 
 wrap() { # PROVIDER, into $1.box
     local inside=$work/$1
@@ -188,7 +198,7 @@ wrap() { # PROVIDER, into $1.box
     libvirt)
         ln "$box/disk.qcow2" "$inside/box.img" 2>/dev/null || cp "$box/disk.qcow2" "$inside/box.img"
         printf '{"provider": "libvirt", "format": "qcow2", "virtual_size": %d, "architecture": "%s"}\n' \
-            $((disk_size >> 30)) "$arch" >"$inside/metadata.json"
+            $(($(size_of "$box/disk.qcow2") >> 30)) "$arch" >"$inside/metadata.json"
         ;;
     virtualbox)
         qemu-img convert -O vmdk -o subformat=streamOptimized "$box/disk.qcow2" "$inside/box-disk.vmdk"
@@ -224,7 +234,7 @@ main() {
     box=$boxes/$key
 
     work=$(mktemp -d "${LAB_TMP:-/var/tmp}/mydocker-box.XXXXXX") # no blank in it: mmdebstrap's hooks
-    trap 'rm -rf --one-file-system "$work"' EXIT
+    trap finish EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
     rm -rf "$boxes"/.new-* # half made by one that was killed
@@ -250,6 +260,12 @@ main() {
     (cd "$box" && shopt -s nullglob && sha256sum disk.qcow2 -- *.box >SHA256SUMS.new && mv SHA256SUMS.new SHA256SUMS)
     ln -sfn "$key" "$boxes/current"
     say "build/box/current: $(cd "$box" && du -sh ./*.box disk.qcow2 2>/dev/null | awk '{print $2, $1}' | paste -sd' ')"
+}
+
+# shellcheck disable=SC2317,SC2329  # called by the trap
+finish() {
+    if [ -d "$work/vm" ]; then FRESH=1 LAB_VM_DIR=$work/vm "$here/vm/lab-vm" down; fi
+    rm -rf --one-file-system "$work"
 }
 
 check_room() {

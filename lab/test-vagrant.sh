@@ -36,7 +36,7 @@ scratch=$2
 clone="$scratch/a clone"
 export HOME=$scratch/home VAGRANT_HOME=$scratch/home/.vagrant.d LAB_ACCEL=tcg
 export VAGRANT_CHECKPOINT_DISABLE=1 VAGRANT_DEFAULT_PROVIDER=libvirt LANG=C.UTF-8
-unset LAB_BOX LAB_BOX_URL LAB_WHERE LAB_BIN
+unset LAB_BOX LAB_BOX_URL LAB_WHERE LAB_BIN MAKEFLAGS MAKELEVEL
 
 start_libvirt() {
     ip link set lo up
