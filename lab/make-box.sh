@@ -228,18 +228,17 @@ main() {
     *) [ -f "$LAB_IMAGE" ] || die "$LAB_IMAGE: no such file" "LAB_IMAGE is the path or URL of a disk image" ;;
     esac
     mkdir -p "$boxes"
-    exec 9>"$boxes/.lock"
-    flock -n 9 || { say "waiting for another that makes a box" && flock 9; }
     key=$(inputs | sha256sum | cut -c1-16)
     box=$boxes/$key
-
-    work=$(mktemp -d "${LAB_TMP:-/var/tmp}/mydocker-box.XXXXXX") # no blank in it: mmdebstrap's hooks
+    work=$(mktemp -d "${LAB_TMP:-/var/tmp}/mydocker-box.XXXXXX")
     trap finish EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
+    [ -e "$box/disk.qcow2" ] || check_room
+    exec 9>"$boxes/.lock"
+    flock -n 9 || { say "waiting for another that makes a box" && flock 9; }
     rm -rf "$boxes"/.new-* # half made by one that was killed
     if [ ! -e "$box/disk.qcow2" ]; then
-        check_room
         "$here/provision.sh" install box
         ln -s "$here/box/customize.sh" "$work/customize.sh"
         mkdir "$work/box"
@@ -259,6 +258,7 @@ main() {
     done
     (cd "$box" && shopt -s nullglob && sha256sum disk.qcow2 -- *.box >SHA256SUMS.new && mv SHA256SUMS.new SHA256SUMS)
     ln -sfn "$key" "$boxes/current"
+    prune
     say "build/box/current: $(cd "$box" && du -sh ./*.box disk.qcow2 2>/dev/null | awk '{print $2, $1}' | paste -sd' ')"
 }
 
@@ -268,7 +268,17 @@ finish() {
     rm -rf --one-file-system "$work"
 }
 
+prune() { # older boxes, unless a machine's disk lies over one
+    local old
+    for old in "$boxes"/*/; do
+        old=${old%/}
+        if [ "$old" = "$box" ] || [ -L "$old" ]; then continue; fi
+        grep -aqsF "$old/" <(head -qc 4096 "$checkout"/build/vm/*/disk.qcow2 2>/dev/null) || rm -rf "$old"
+    done
+}
+
 check_room() {
+    [[ $work != *[[:space:]]* ]] || die "$work: mmdebstrap can not work there" "LAB_TMP=/a/place/without/blanks"
     local place free
     for place in "$work" "$boxes"; do
         free=$(df --output=avail -BG "$place" | tail -n 1 | tr -dc 0-9)
