@@ -126,6 +126,7 @@ step "make ch5" make ch5
 step "make start CH=3: the files are here" begins_a_chapter
 step "make ch3 STEP=3.1: not written, and make says so" an_unwritten_step_fails
 step "vagrant ssh" vagrant ssh -c 'cd /vagrant && sudo mydocker run --rm --network bridge echo from a container'
+step "make ch3 STEP=3.6, typed in there" vagrant ssh -c 'cd /vagrant && make ch3 STEP=3.6'
 step "vagrant up, again" vagrant up
 step "vagrant destroy" vagrant destroy --force
 step "nothing is left" nothing_is_left

@@ -67,7 +67,7 @@ def up(_: list[str]) -> int:
     return 0
 
 
-def running() -> Reach:
+def running(word: str = "ch3") -> Reach:
     """The machine that runs: plain QEMU's, Vagrant's, or Lima's."""
     one = machine()
     if one.running():
@@ -75,24 +75,31 @@ def running() -> Reach:
     found = vagrant.find() or lima.find()
     if found:
         return found
-    raise Trouble(f"{why_not_here()}, and no lab machine is running", how())
+    raise Trouble(f"{why_not_here()}, and no lab machine is running", how(word))
+
+
+def is_set_up() -> bool:
+    """Whether the course could run on this host, but for root."""
+    return (CHECKOUT / ".venv" / "bin" / "python3").exists()
 
 
 def why_not_here() -> str:
     """Why the course does not run on this host itself."""
     if platform.system() != "Linux":
         return f"this is {platform.system()}, not Linux"
-    if not (CHECKOUT / ".venv" / "bin" / "python3").exists():
+    if not is_set_up():
         return "this checkout is not set up for this host"
     return "containers need root" if os.geteuid() else "LAB_WHERE=vm"
 
 
-def how() -> str:
+def how(word: str) -> str:
     """What to do then."""
     machines = "vagrant up, or make vm"
     if platform.system() != "Linux":
         return machines
-    return f"on Debian or Ubuntu sudo make setup, then sudo make ch3; else {machines}"
+    if is_set_up():
+        return f"sudo make {word}; or {machines}"
+    return f"on Debian or Ubuntu sudo make setup, then sudo make {word}; else {machines}"
 
 
 def ssh(words: list[str]) -> int:
@@ -134,7 +141,7 @@ def course(words: list[str]) -> int:
     """The course's console, there: `make chN` on a host that is no lab."""
     if words[:1] == ["grade"]:
         raise Trouble("submissions are graded on the machine itself", "vagrant ssh, or make vm-ssh")
-    reach = running()
+    reach = running(words[0])
     if words[:1] == ["watch"]:
         return watch(reach, words[1:])
     return there(reach, words)
