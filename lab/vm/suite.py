@@ -30,11 +30,12 @@ PYTEST = (
 OUTLIVED = """\
 set -e
 [ "$(sysctl -n net.ipv4.ip_forward)" = 1 ]
+while [ "$(systemctl is-active mydocker-lab.service)" = activating ]; do sleep 1; done
 [ "$(systemctl is-active mydocker-lab.service)" != failed ]
 ip link show mydocker0
 iptables-save -t nat | grep MASQUERADE
 [ "$(mydocker run --rm --network bridge echo works)" = works ]
-bash -ic 'source /usr/share/bash-completion/completions/mydocker && complete -p mydocker'
+bash -c 'source /usr/share/bash-completion/completions/mydocker && complete -p mydocker'
 zsh -n /usr/share/zsh/vendor-completions/_mydocker
 fish --no-execute /usr/share/fish/vendor_completions.d/mydocker.fish
 run-parts /etc/update-motd.d | grep 'the lab of mydocker'
