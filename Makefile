@@ -3,7 +3,8 @@
 .NOTPARALLEL:
 .PHONY: help setup demo demo-images demo-apps test test-unit test-integration test-v2 soak lint type \
 	bench docs docs-serve docs-zensical casts test-docs clean uninstall root \
-	ch3 ch4 ch5 ch6 chN start watch hint solution progress reset grade doctor clean-host
+	ch3 ch4 ch5 ch6 chN start watch hint solution progress reset grade doctor clean-host \
+	box vm vm-ssh vm-down test-vm test-vagrant
 
 PYTHON := .venv/bin/python3
 V2_LANE := lab/uml/run.sh $(PYTHON) -m pytest -m v2
@@ -15,45 +16,73 @@ MKDOCS := NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-zN0-9-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-# The course. The words are those of lab/mydocker-lab; here they come as CH=4, STEP=4.2, V=1.
+# The course. The words are those of lab/mydocker-lab; here they come as CH=4, STEP=4.2, V=1. It runs
+# here if this is a lab, else in the lab machine that is up.
 LAB := lab/mydocker-lab
 export CH STEP PURE SPOIL OUT LANG_LAB
 
-ch3 ch4 ch5 ch6: $(PYTHON)
+ch3 ch4 ch5 ch6:
 	@$(LAB) $@ $(if $(V),-v)
 
-start: $(PYTHON) ## Begin a chapter: write its starter files into work/ (CH=4)
+start: ## Begin a chapter: write its starter files into work/ (CH=4)
 	@$(LAB) start $(CH)
 
 chN: ## Check a chapter, the reference or yours: make ch3 (STEP=3.2, V=1, PURE=1)
 
-watch: $(PYTHON) ## Check a chapter again at every change (CH=4)
+watch: ## Check a chapter again at every change (CH=4)
 	@$(LAB) watch $(CH)
 
-hint: $(PYTHON) ## A hint for a step; again for a stronger one (STEP=4.2)
+hint: ## A hint for a step; again for a stronger one (STEP=4.2)
 	@$(LAB) hint $(STEP)
 
-solution: $(PYTHON) ## The reference's solution of a step that has passed (STEP=4.2, SPOIL=1)
+solution: ## The reference's solution of a step that has passed (STEP=4.2, SPOIL=1)
 	@$(LAB) solution $(STEP)
 
-progress: $(PYTHON) ## The board: chapters, steps, points
+progress: ## The board: chapters, steps, points
 	@$(LAB) progress
 
-reset: $(PYTHON) ## Put your files of a chapter aside and begin anew (CH=4)
+reset: ## Put your files of a chapter aside and begin anew (CH=4)
 	@$(LAB) reset $(CH)
 
-grade: $(PYTHON) ## Grade a submission, or a directory of them (SUBMISSION=dir)
+grade: ## Grade a submission, or a directory of them (SUBMISSION=dir)
 	@$(LAB) grade "$(SUBMISSION)"
 
-doctor: $(PYTHON) ## Is this machine fit for the course?
+doctor: ## Is this machine fit for the course?
 	@$(LAB) doctor
 
-clean-host: root $(PYTHON) ## Remove what mydocker left on this host, and nothing else
+clean-host: ## Remove what mydocker left on this host, and nothing else
 	@$(LAB) clean-host
+
+# The lab machine: under plain QEMU here, or with Vagrant (`vagrant up`).
+VM := lab/vm/lab-vm
+export FRESH
+
+box: setup ## Make the lab's box from Debian packages, unless it is made (docs/setup.md)
+	lab/make-box.sh
+
+vm: ## Start the lab machine under QEMU; asleep, it is back in seconds
+	@$(VM) up
+
+vm-ssh: ## A shell in the machine that is up
+	@$(VM) ssh
+
+vm-down: ## Put the machine to sleep (FRESH=1: remove it)
+	@$(VM) down
+
+test-vm: setup ## Run tests and chapters in a fresh machine: real cgroup v2, systemd (LAB_TESTS='…')
+	lab/provision.sh install vm
+	LAB_FORMATS= lab/make-box.sh
+	$(VM) test
+
+test-vagrant: setup ## The whole way: vagrant up, make ch5, vagrant destroy; emulated, no download
+	lab/provision.sh install vagrant
+	LAB_FORMATS=libvirt lab/make-box.sh
+	lab/test-vagrant.sh
 
 setup: root ## Install packages, .venv, the launcher and the default image (seconds when done)
 	@lab/provision.sh
 
+test test-integration test-vm: export LAB_WITH = tests
 demo: setup ## Play the book's commands and show what they do
 	@$(PYTHON) lab/demo.py
 
@@ -108,12 +137,14 @@ test-docs: setup .venv/docs ## Run every shell block of the pages, and look at t
 	$(PYTHON) -m lab.docs.blocks
 	$(PYTHON) -m pytest -m "docs or not docs" tests/docs
 
-clean: ## Remove what set-up and the tools made in this directory
+clean: ## Remove what set-up and the tools made in this directory, the machine of `make vm` too
+	[ ! -e build/vm/lab ] || FRESH=1 $(VM) down
 	rm -rf .venv build dist .tox .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 uninstall: root ## Remove the launcher (STATE=1: every container, image and volume too)
 	$(if $(STATE),lab/remove-state.sh)
+	lab/provision.sh undo
 	rm -f "$(LAB_BIN)"
 
 root:

@@ -607,8 +607,8 @@ def read_until(process: subprocess.Popen[bytes], mark: bytes, seconds: float = P
 
 
 def until(done: Callable[[], object], seconds: float = 5.0) -> bool:
-    """Poll until it holds."""
-    return tree.wait_until(lambda: bool(done()), seconds)
+    """Poll until it holds; where all is slower (LAB_PATIENCE), for longer."""
+    return tree.wait_until(lambda: bool(done()), seconds * PATIENCE / 5.0)
 
 
 def cmdline(pid: int) -> str:

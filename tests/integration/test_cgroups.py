@@ -949,7 +949,7 @@ def enter_a_container_of_our_own(outer: str) -> None:
     """Be in a group of our own in every hierarchy, and see it as the top of each."""
     for hierarchy in USED:
         os.mkdir(hierarchy.top + outer)
-        if os.path.exists(f"{hierarchy.top}{outer}/cpuset.mems"):
+        if VERSION == 1 and os.path.exists(f"{hierarchy.top}{outer}/cpuset.mems"):
             from mydocker.cgroups.v1 import inherit_cpuset
 
             inherit_cpuset(hierarchy.top + outer)
