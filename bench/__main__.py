@@ -68,12 +68,14 @@ def compare(rounds: int, only: list[str], output: Path) -> None:
         for name, why in bench.skipped.items():
             print(f"{name} is left out: {why}", file=sys.stderr)
         works = [work for work in WORKS if work.name in only] or [*WORKS]
-        for work in [work for work in works if work.missing()]:
-            print(f"{work.name} is left out: {work.missing()}", file=sys.stderr)
-            works.remove(work)
-        results = [bench.measure(work, rounds) for work in works]
-    print("\n\n".join(result.show(bench.versions) for result in results))
-    print(f"\n{rounds} rounds on " + ", ".join(f"{name} {fact}" for name, fact in machine.items()))
+        results = []
+        for work in works:
+            if why := work.missing():
+                print(f"{work.name} is left out: {why}", file=sys.stderr)
+                continue
+            results.append(bench.measure(work, rounds))
+            print(f"{results[-1].show(bench.versions)}\n", flush=True)
+    print(f"{rounds} rounds on " + ", ".join(f"{name} {fact}" for name, fact in machine.items()))
     if any(figures.scattered for result in results for figures in result.engines.values()):
         print("the samples lie far apart: the machine has other work, run it again")
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -106,9 +106,13 @@ DEBIAN_TAR = CHECKOUT / "build" / "debian.tar"
 
 def missing_debian() -> str:
     """Why there is no Debian root filesystem here, and what helps; empty if there is one."""
-    if DEBIAN_TAR.exists() or shutil.which("mmdebstrap"):
-        return ""
-    return "no mmdebstrap here: apt-get install mmdebstrap"
+    if not DEBIAN_TAR.exists() and not shutil.which("mmdebstrap"):
+        return "no mmdebstrap here: apt-get install mmdebstrap"
+    try:
+        debian_tar()
+    except Failed as error:
+        return f"{str(error).splitlines()[0]} (is there a network?)"
+    return ""
 
 
 def debian_tar() -> Path:
