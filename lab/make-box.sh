@@ -36,11 +36,11 @@ die() { # WHAT HINT
     exit 1
 }
 
-source_of() { # LABEL DEFAULT: where this machine's apt gets that part of Debian
+source_of() { # LABEL: where this machine's apt gets that part of Debian; nothing if it does not
     local found
     # shellcheck disable=SC2016  # apt's own words
     found=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Label: $1" 2>/dev/null | head -n 1)
-    [[ $found == http*:* ]] && echo "${found%/}" || echo "$2"
+    if [[ $found == http*:* ]]; then echo "${found%/}"; fi
 }
 
 inputs() {
@@ -215,8 +215,10 @@ main() {
     [ "$(uname -s)" = Linux ] || die "a box is made on Linux" "LAB_BOX_URL names one that is made already"
     [ "$(id -u)" = 0 ] || die "making a box needs root" "sudo make box"
     arch=$(dpkg --print-architecture)
-    mirror=${LAB_MIRROR:-$(source_of Debian http://deb.debian.org/debian)}
-    security=$(source_of Debian-Security http://deb.debian.org/debian-security)
+    mirror=${LAB_MIRROR:-$(source_of Debian)}
+    [ -n "$mirror" ] || die "this machine's apt knows no Debian" "LAB_MIRROR=URL names a mirror of it"
+    security=$(source_of Debian-Security)
+    security=${security:-${mirror%/}-security}
     case $arch in amd64 | arm64) ;; *) die "no box for $arch" "amd64 and arm64 there are" ;; esac
     [ -x "$checkout/.venv/bin/python3" ] || die "no .venv yet" "sudo make setup"
     local format
