@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from lab import build_image
+from lab.apps import build
 from mydocker.linux import link, mountinfo, syscalls
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -105,7 +106,7 @@ DEBIAN_TAR = CHECKOUT / "build" / "debian.tar"
 
 
 def missing_debian() -> str:
-    """Why there is no Debian root filesystem here, and what helps; empty if there is one."""
+    """Why there can be no Debian root filesystem here, and what helps; empty when it is made."""
     if not DEBIAN_TAR.exists() and not shutil.which("mmdebstrap"):
         return "no mmdebstrap here: apt-get install mmdebstrap"
     try:
@@ -119,12 +120,8 @@ def debian_tar() -> Path:
     """The tar of a Debian root filesystem; it is made once, from this machine's own sources."""
     if not DEBIAN_TAR.exists():
         made = DEBIAN_TAR.with_suffix(".part")
-        sources = "/etc/apt/sources.list.d" if _deb822() else "/etc/apt/sources.list"
-        said = Path(sources)
-        files = sorted(said.glob("*.sources")) if said.is_dir() else [said]
-        suite = call(["sh", "-c", '. /etc/os-release && echo "$VERSION_CODENAME"']).strip()
-        words = ["mmdebstrap", "--variant=important", "--format=tar", suite, str(made)]
-        call([*words, *map(str, files)], {**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+        words = ["mmdebstrap", "--variant=important", "--format=tar", build.suite(), str(made)]
+        call([*words, *build.sources()], build.NONINTERACTIVE)
         made.rename(DEBIAN_TAR)
     return DEBIAN_TAR
 
@@ -144,11 +141,6 @@ def iperf3_tar() -> Path:
                     tar.add(os.path.realpath(path), path)
         made.rename(IPERF3_TAR)
     return IPERF3_TAR
-
-
-def _deb822() -> bool:
-    """Whether apt's sources are in the newer form, a file for each."""
-    return any(Path("/etc/apt/sources.list.d").glob("*.sources"))
 
 
 def facts(directory: Path) -> dict[str, object]:

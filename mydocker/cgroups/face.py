@@ -204,12 +204,13 @@ class Cgroup:
         NotFound if the group is gone.
         """
         path = self.file(name)
+        group = os.path.dirname(path)
+        if not os.path.exists(path) and os.path.isdir(group):
+            raise Error("limit", f"{name}={text}", "this kernel has no such limit")
         try:
-            if not os.path.exists(path) and os.path.isdir(os.path.dirname(path)):
-                raise Error("limit", f"{name}={text}", "this kernel has no such limit")
             files.write(path, text)
         except KernelError as error:
-            if not os.path.isdir(os.path.dirname(path)):
+            if not os.path.isdir(group):
                 raise NotFound("limit", f"{name}={text}", "there is no such group") from None
             hint = HINTS.get((name.partition(".")[0], error.errno), "")
             raise KernelError("limit", f"{name}={text}", error.errno, hint=hint) from None
