@@ -29,7 +29,8 @@ def zoo(tmp_path_factory: pytest.TempPathFactory, stocked_root: Path) -> Iterato
     (directory / "data").mkdir()
     data = f"{directory}/data:/data"
     flags = ("-l", "kind=fish", "-l", "wet", "--network", "host")
-    assert instance.run("run", "--name", "fish", *flags, "sh", "-c", "exit 3").returncode == 3
+    swim = ("sh", "-c", "echo blub; exit 3")
+    assert instance.run("run", "--name", "fish", *flags, *swim).returncode == 3
     instance.ok("commit", "-c", "LABEL kind=fish wet=", "fish", "aquarium")
     instance.ok("run", "-d", "--name", "bird", "-l", "kind=bird", "-v", data, "top", "-d", "7")
     instance.ok("run", "--name", "ant", "aquarium", "true")
@@ -277,8 +278,8 @@ def test_labels_come_from_a_file_and_the_flag_wins(mydocker: Mydocker, tmp_path:
         ("container ls -aq", "ps -aq"),
         ("container list -aq", "ps -aq"),
         ("container inspect bird", "inspect bird"),
-        ("container logs bird", "logs bird"),
-        ("image ls", "images"),
+        ("container logs fish", "logs fish"),
+        ("image ls -q --no-trunc", "images -q --no-trunc"),
         ("image inspect busybox", "inspect busybox"),
         ("help container ls", "ps --help"),
         ("container rm --help", "rm --help"),
