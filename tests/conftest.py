@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pexpect
 import pytest
 
@@ -25,6 +26,10 @@ from mydocker.linux import syscalls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+# How long an example takes says nothing on a machine that others use too.
+hypothesis.settings.register_profile("mydocker", deadline=None)
+hypothesis.settings.load_profile("mydocker")
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 LAUNCHER = CHECKOUT / "build" / "mydocker"

@@ -287,7 +287,10 @@ def test_what_leaves_has_the_hosts_address_and_what_stays_has_its_own(host: Host
         )
     host.shell(f"ip -n out route add 192.168.10.0/24 via {HOST}")
     until(lambda: "private" in asks(host, "", address(host, one), 81), 3.0)
-    got = asks(host, "nsenter --net=/run/netns/out", address(host, one), 81)
+    for _ in range(5):
+        got = asks(host, "nsenter --net=/run/netns/out", address(host, one), 81)
+        if "refused" not in got:  # else it was just between one and the next
+            break
     if "private" in got:
         raise Wrong(
             "open-inside",

@@ -586,9 +586,7 @@ def test_nothing_in_a_layout_leads_out_of_it(
     nothing_left(other)
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32), how=st.sampled_from(["flip", "cut", "insert", "zero"]))
 def test_no_damage_gets_an_image_in_that_is_not_what_it_says(
     seed: int, how: str, store: Store, tmp_path: Path

@@ -467,6 +467,7 @@ def test_half_an_index_of_names_is_named_by_every_command(
 # Records that are damaged
 
 
+ANOTHER = "0123456789abcdef" * 4
 GARBAGE: dict[str, Callable[[str], str]] = {
     "empty": lambda text: "",
     "half": lambda text: text[: len(text) // 2],
@@ -474,7 +475,7 @@ GARBAGE: dict[str, Callable[[str], str]] = {
     "deep": lambda text: "[" * 100_000,
     "a list": lambda text: "[]",
     "without an id": lambda text: text.replace('"id"', '"di"'),
-    "another's id": lambda text: re.sub(r'"id": "..', '"id": "00', text, count=1),
+    "another's id": lambda text: re.sub(r'"id": "[^"]*', f'"id": "{ANOTHER}', text, count=1),
     "an unknown state": lambda text: text.replace('"exited"', '"excited"'),
     "a word for a pid": lambda text: text.replace('"pid": 0', '"pid": "one"'),
     "numbers for words": lambda text: re.sub(r'"command": \[[^]]*', '"command": [1, 2', text),

@@ -355,7 +355,6 @@ def test_whatever_happens_in_a_container_the_image_shows_the_same(tmp_path: Path
 
     @settings(
         max_examples=40,
-        deadline=None,
         database=None,
         suppress_health_check=[HealthCheck.too_slow],
     )

@@ -164,7 +164,11 @@ def compare(
     )
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 0, stderr
-    first = min(int(path.suffix[1:]) for path in directory.glob("trace.*"))
+    (first,) = (
+        int(path.suffix[1:])
+        for path in directory.glob("trace.*")
+        if path.read_text().startswith(f'execve("{python[0]}"')
+    )
     by_process, by_role = seen(directory, first), told(stderr)
     del by_process[0][0]  # strace's own execve of Python
     assert sorted(by_role) == sorted(roles)

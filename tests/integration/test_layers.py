@@ -570,9 +570,7 @@ def grow(tree: Path, made: list[tuple[str, dict[str, Any]]]) -> None:
         os.utime(path, ns=(0, about["mtime"]), follow_symlinks=False)
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(trees())
 def test_any_tree_survives_the_way_into_a_layer_and_back(
     tmp_path: Path, made: list[tuple[str, dict[str, Any]]]

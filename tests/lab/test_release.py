@@ -65,7 +65,10 @@ class Project:
 
 
 ALL = ["make test", "make test-vm", "make test-vagrant"]
-SAME = ["make test", "ci: the lab machine is as it was: not tested again"]
+SAME = [
+    "make test",
+    "ci: neither the lab nor the runtime has changed: the lab machine is not tested",
+]
 
 
 @pytest.fixture
@@ -73,14 +76,18 @@ def project(tmp_path: Path) -> Project:
     return Project(tmp_path, disk="40")
 
 
-def test_a_change_of_the_machine_is_tested_in_the_machine(project: Project) -> None:
-    project.commit("lab/vm/a.py")
-    assert project.ci(CI_MACHINE="auto") == ALL
+@pytest.mark.parametrize("name", ["lab/vm/a.py", "mydocker/a.py", "Vagrantfile", "chapters/x"])
+def test_a_change_of_the_lab_or_the_runtime_is_tested_in_the_machine(
+    project: Project, name: str
+) -> None:
+    project.commit(name)
+    assert project.ci() == ALL
+    assert project.ci(CI_MACHINE="no") == ["make test"]
 
 
 def test_another_change_is_not(project: Project) -> None:
-    project.commit("mydocker/a.py", "docs/x.md")
-    assert project.ci(CI_MACHINE="auto") == SAME
+    project.commit("docs/x.md", "README")
+    assert project.ci() == SAME
     assert project.ci(CI_MACHINE="yes") == ALL
 
 
@@ -88,17 +95,19 @@ def test_all_commits_since_the_branch_left_main_count(project: Project) -> None:
     project.git("update-ref", "refs/remotes/origin/main", "HEAD")
     project.commit("lab/vm/a.py")
     project.commit("README")
-    assert project.ci(CI_MACHINE="auto") == ALL
-    assert project.ci(CI_MACHINE="auto", CI_BASE="HEAD~1") == SAME
-    assert project.ci(CI_MACHINE="no") == ["make test"]
-    assert project.ci() == ["make test"]
+    assert project.ci() == ALL
+    assert project.ci(CI_BASE="HEAD~1") == SAME
+
+
+def test_without_a_history_it_is_tested(project: Project) -> None:
+    assert project.ci() == ALL  # there is one commit only, as in a shallow clone
 
 
 def test_without_room_it_says_that_it_was_left_out(tmp_path: Path) -> None:
     project = Project(tmp_path, disk="3")
     project.commit("lab/vm/a.py")
     why = "ci: the lab machine is NOT tested: 3 GB of disk are free, not 10"
-    assert project.ci(CI_MACHINE="auto") == ["make test", why]
+    assert project.ci() == ["make test", why]
 
 
 def test_what_is_published_stands_in_the_table_with_its_checksum(tmp_path: Path) -> None:

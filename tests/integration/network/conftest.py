@@ -85,16 +85,16 @@ class Place:
         server.bind(("0.0.0.0", 0))
         if kind == socket.SOCK_STREAM:
             server.listen()
-        server.settimeout(5)
+        server.settimeout(20)
         return server
 
-    def get(self, address: str, port: int, wait: float = 3) -> str:
+    def get(self, address: str, port: int, wait: float = 10) -> str:
         """Ask a server of ours who we are; empty if nobody answers."""
         with self:
             return who(address, port, wait)
 
 
-def who(address: str, port: int, wait: float = 3) -> str:
+def who(address: str, port: int, wait: float = 10) -> str:
     """Ask a server of ours (SERVER) who we are and who it is; empty if nobody answers."""
     try:
         with socket.create_connection((address, port), wait) as connection:

@@ -76,8 +76,8 @@ def test_two_containers_the_host_and_the_gateway_reach_each_other(
     docker: Mydocker, net1: str, serve: Callable[..., str]
 ) -> None:
     first = serve("first")
-    assert sh(f"busybox ping -c 1 -W 1 {first}")
-    told = inside(docker, net1, f"wget -qO- {first}/cgi-bin/who; ping -qc 1 -W 1 192.168.10.1")
+    assert sh(f"busybox ping -c 1 -W 5 {first}")
+    told = inside(docker, net1, f"wget -qO- {first}/cgi-bin/who; ping -qc 1 -W 5 192.168.10.1")
     assert told.split()[:2] == ["192.168.10.3", "first"]
 
 
@@ -149,7 +149,7 @@ def test_a_container_cannot_reach_the_host_s_own_loopback(
         way = (
             "ip addr del 127.0.0.1/8 dev lo; ip route add 127.0.0.1 via 192.168.10.1;"
             f"echo loopback | timeout 0.5 nc 127.0.0.1 {port};"
-            f"echo gateway | timeout 0.5 nc 192.168.10.1 {port}"
+            f"echo gateway | timeout 5 nc 192.168.10.1 {port}"
         )
         words = ("run", "--rm", "--privileged", "-net", net1, "sh", "-c", way)
         assert "RTNETLINK" not in docker.run(*words).stderr

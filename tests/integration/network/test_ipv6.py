@@ -73,7 +73,7 @@ def test_outside_is_reached_as_the_host_and_does_not_reach_in(
     with net_host.outside:
         server = socket.create_server((FAR, 0), family=socket.AF_INET6)
     with server:
-        server.settimeout(5)
+        server.settimeout(20)
         run = dual.start("run", "--rm", "-net", "net1", "nc", FAR, str(server.getsockname()[1]))
         connection, client = server.accept()
         connection.close()
