@@ -101,6 +101,12 @@ broken_off() { # the next step goes on from whatever this has left
     [ "$code" -ne 0 ] && echo "exit $code"
 }
 
+neighbours() { # the book's 6.6: one network, two machines
+    local wide='sudo mydocker network create --driver vxlan --subnet 10.9.0.0/24 wide --peer'
+    vagrant ssh default -c "$wide 192.168.56.12 && sudo mydocker run -d --name here -net wide top" &&
+        vagrant ssh node2 -c "$wide 192.168.56.11 && sudo mydocker run --rm -net wide ping -c 2 10.9.0.2"
+}
+
 nothing_is_left() { # but for the box's own disk, which the next machine would be made of
     local left
     left=$(virsh list --all --name && find "$scratch/pool" -type f ! -name '*box*.img')
@@ -126,8 +132,10 @@ step "make ch5" make ch5
 step "make start CH=3: the files are here" begins_a_chapter
 step "make ch3 STEP=3.1: not written, and make says so" an_unwritten_step_fails
 step "vagrant ssh" vagrant ssh -c 'cd /vagrant && sudo mydocker run --rm --network bridge echo from a container'
-step "make ch3 STEP=3.6, typed in there" vagrant ssh -c 'cd /vagrant && make ch3 STEP=3.6'
+step "make ch5 STEP=5.4, typed in there" vagrant ssh -c 'cd /vagrant && make ch5 STEP=5.4'
 step "vagrant up, again" vagrant up
+step "vagrant up node2" vagrant up node2
+step "a container there reaches one here" neighbours
 step "vagrant destroy" vagrant destroy --force
 step "nothing is left" nothing_is_left
 end 0
