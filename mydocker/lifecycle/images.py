@@ -14,6 +14,7 @@ from mydocker.rootfs.store import Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from mydocker.rootfs.store import Image
@@ -101,10 +102,12 @@ def chosen(containers: Containers, words: list[str]) -> Container:
     return container
 
 
-def thaw(group: cgroups.Cgroup) -> None:
-    """Let the processes go on, if it was not their end meanwhile."""
-    if group.frozen():
-        group.thaw()
+def unless_gone(act: Callable[[], None]) -> None:
+    """Freeze or thaw a group that may have ended meanwhile: then nothing in it moves any more."""
+    try:
+        act()
+    except NotFound:
+        pass
 
 
 def commit(
@@ -134,8 +137,8 @@ def commit(
     with container.lock(), Cleanup() as undo:
         if pause and containers.load(container.id).status == "running":
             group = cgroups.group(container.cgroup_parent, container.id)
-            undo.push(thaw, group)
-            group.freeze()
+            undo.push(unless_gone, group.thaw)
+            unless_gone(group.freeze)
         Overlay.in_directory(container.layers, container.directory).create()
         return make(
             store,

@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 from mydocker import cgroups
+from mydocker.errors import NotFound
 from mydocker.lifecycle.container import Container
 from mydocker.lifecycle.containers import Containers
+from mydocker.lifecycle.images import unless_gone
 from mydocker.rootfs.store import Store
 from tests.conftest import LAUNCHER, Mydocker, wait_until
 
@@ -51,6 +53,14 @@ def test_a_stopped_container_becomes_an_image(mydocker: Mydocker) -> None:
         "new\nmore\n700\nb\n"
     )
     assert "new" not in mydocker.ok("run", "--rm", "busybox", "ls", "/")
+
+
+def test_a_group_that_ended_meanwhile_is_neither_frozen_nor_thawed(mydocker: Mydocker) -> None:
+    gone = cgroups.group(mydocker.cgroup_parent, "gone")
+    for act in (gone.freeze, gone.thaw):
+        with pytest.raises(NotFound):
+            act()
+        unless_gone(act)
 
 
 def test_a_running_container_becomes_an_image_and_runs_on(mydocker: Mydocker) -> None:
