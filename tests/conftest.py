@@ -44,9 +44,12 @@ def pytest_sessionstart() -> None:
 
     Who is told to end (timeout(1), a closed terminal) ends as at a Ctrl-C, by way of every fixture.
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) == signal.SIG_DFL:  # nohup(1) has it ignored
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        handler = signal.getsignal(number)
+        if handler == signal.SIG_DFL:
             signal.signal(number, signal.default_int_handler)
+        elif handler == signal.SIG_IGN:  # nohup(1), or a shell's `&`: for us, not for mydocker
+            signal.signal(number, lambda *_: None)
     if os.geteuid() == 0:
         syscalls.unshare(syscalls.CLONE_NEWNS)
         syscalls.mount("", "/", "", syscalls.MS_REC | syscalls.MS_PRIVATE)

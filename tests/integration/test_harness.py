@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -45,6 +46,12 @@ def runs(pid: int) -> bool:
         return False
 
 
+def inner(directory: Path) -> list[str]:
+    """A pytest for the tests of a directory, with our set-up."""
+    options = ["-s", "-q", "-p", "tests.conftest", "-p", "no:cacheprovider", "-c", "pyproject.toml"]
+    return [sys.executable, "-m", "pytest", *options, f"--basetemp={directory}/its", str(directory)]
+
+
 UNENDING = """
 import time
 
@@ -58,9 +65,8 @@ def test_that_does_not_end(mydocker):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_tests_that_are_told_to_end_leave_nothing(tmp_path: Path, number: signal.Signals) -> None:
     (tmp_path / "test_unending.py").write_text(UNENDING)
-    options = ["-s", "-q", "-p", "tests.conftest", "-p", "no:cacheprovider", "-c", "pyproject.toml"]
     tests = subprocess.Popen(
-        [sys.executable, "-m", "pytest", *options, f"--basetemp={tmp_path}/its", str(tmp_path)],
+        inner(tmp_path),
         cwd=CHECKOUT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -75,3 +81,21 @@ def test_tests_that_are_told_to_end_leave_nothing(tmp_path: Path, number: signal
     out, _ = tests.communicate(timeout=60)
     assert "KeyboardInterrupt" in out
     assert not groups(name)
+
+
+DEAF = """
+import subprocess
+
+def test_a_child_hears_signals():
+    print(subprocess.check_output(["grep", "SigIgn", "/proc/self/status"], text=True))
+"""
+
+
+def test_what_was_ignored_by_who_started_the_tests_is_not_by_mydocker(tmp_path: Path) -> None:
+    """`make test &` in a script, and nohup(1)."""
+    (tmp_path / "test_deaf.py").write_text(DEAF)
+    words = ["sh", "-c", "trap '' INT HUP; exec \"$@\"", "sh", *inner(tmp_path)]
+    said = subprocess.run(words, cwd=CHECKOUT, capture_output=True, text=True, check=True).stdout
+    (ignored,) = re.findall(r"SigIgn:\s*(\w+)", said)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        assert not int(ignored, 16) >> (number - 1) & 1
