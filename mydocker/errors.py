@@ -11,6 +11,7 @@ Docker keeps 125 for "the runtime itself failed", 126 for "the command cannot be
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # `signal` imports `enum`, which is dear
 import os
 
 RUNTIME_FAILED = 125
@@ -62,6 +63,17 @@ class KernelError(Error):
     def of(cls, error: OSError, what: str, obj: str = "") -> KernelError:
         """The same refusal, from the OSError that one of Python's own wrappers raised."""
         return cls(what, obj or str(error.filename or ""), error.errno or 0)
+
+
+def interrupt(_number: int, _frame: object) -> None:
+    """Make the first Ctrl-C (SIGINT) a KeyboardInterrupt, and those after it nothing.
+
+    They would else end the undoing of what the first one ended. Programs that we start for that
+    inherit what is ignored (signal(7)). SIGTERM and SIGQUIT (Ctrl-\\) end us still.
+    """
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGINT])  # so that none comes in between
+    _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def as_error(error: BaseException, what: str) -> Error:

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import hypothesis
 import pexpect
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 # How long an example takes says nothing on a machine that others use too.
 hypothesis.settings.register_profile("mydocker", deadline=None)
 hypothesis.settings.load_profile("mydocker")
+
+T = TypeVar("T")
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 LAUNCHER = CHECKOUT / "build" / "mydocker"
@@ -233,6 +235,28 @@ def wait_until(condition: Callable[[], object], seconds: float = 20) -> None:
     while not condition():
         assert time.monotonic() < deadline, "still not so after the time given"
         time.sleep(0.02)
+
+
+def has_open(pid: int, name: str) -> bool:
+    """Whether a descriptor of the process leads to what is called so: log.json, or [pidfd]."""
+    try:
+        names = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+    except OSError:  # one was closed meanwhile, or the process is gone
+        return False
+    return any(each.endswith(name) for each in names)
+
+
+def settled(read: Callable[[], T]) -> T:
+    """What `read()` gives as soon as it gives the same after 0.2 seconds."""
+    found = [read()]
+
+    def same() -> bool:
+        time.sleep(0.2)
+        found.append(read())
+        return found[-1] == found[-2]
+
+    wait_until(same)
+    return found[-1]
 
 
 @pytest.fixture

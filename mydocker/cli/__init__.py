@@ -11,7 +11,7 @@ import os
 import sys
 
 from mydocker.cli import flags
-from mydocker.errors import Error, Usage, as_error
+from mydocker.errors import Error, Usage, as_error, interrupt
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def main(words: list[str]) -> NoReturn:
     """
     try:
         if _signal.getsignal(_signal.SIGINT) == _signal.SIG_DFL:
-            _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+            _signal.signal(_signal.SIGINT, interrupt)
         open_standard_streams()
         code = dispatch(words) or 0
         sys.stdout.flush()

@@ -16,7 +16,7 @@ import os
 import time
 
 from mydocker import cgroups
-from mydocker.errors import RUNTIME_FAILED, Conflict, Error, NotFound
+from mydocker.errors import RUNTIME_FAILED, Conflict, Error, NotFound, interrupt
 from mydocker.lifecycle.containers import Containers
 from mydocker.lifecycle.keeper import Keeper
 from mydocker.lifecycle.repair import put_right
@@ -223,7 +223,7 @@ class Heard:
 
     def __enter__(self) -> None:
         for number in ENDING:
-            if signals.getsignal(number) in (signals.SIG_DFL, signals.default_int_handler):
+            if signals.getsignal(number) in (signals.SIG_DFL, interrupt):
                 signals.signal(number, _end)
         signals.pthread_sigmask(signals.SIG_UNBLOCK, ENDING)
 

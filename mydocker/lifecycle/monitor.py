@@ -24,7 +24,7 @@ import os
 import time
 
 from mydocker import cgroups
-from mydocker.errors import NOT_FOUND, Conflict, Error, KernelError, as_error
+from mydocker.errors import NOT_FOUND, Conflict, Error, KernelError, as_error, interrupt
 from mydocker.lifecycle.container import Container, now
 from mydocker.lifecycle.containers import Change, Containers
 from mydocker.lifecycle.logoptions import open_log
@@ -288,7 +288,7 @@ class Heard:
 
     def __enter__(self) -> None:
         for number in ENDING:
-            if signals.getsignal(number) in (signals.SIG_DFL, signals.default_int_handler):
+            if signals.getsignal(number) in (signals.SIG_DFL, interrupt):
                 signals.signal(number, self.end)
         signals.pthread_sigmask(signals.SIG_UNBLOCK, ENDING)
 

@@ -267,7 +267,7 @@ def test_removing_twice_and_removing_what_never_was_is_fine(parent: str) -> None
 @pytest.mark.v2
 def test_removal_waits_for_the_last_process(group: Cgroup, inside: Inside) -> None:
     group.create(Resources())
-    pid = inside.start(group, lambda: time.sleep(0.3))
+    pid = inside.start(group, lambda: time.sleep(1))
     assert tree.wait_until(lambda: group.processes() == [pid])
     group.remove()
     assert not [hierarchy for hierarchy in USED if os.path.exists(hierarchy.top + group.path)]
@@ -614,7 +614,7 @@ def test_256_against_512_shares_on_one_processor_are_one_to_two(
         group.create(Resources(cpu_shares=shares))
         inside.start(group, spin_there)
     assert tree.wait_until(
-        lambda: all(g.statistics().cpu_nanoseconds > 10**7 for g in (small, large))
+        lambda: all(g.statistics().cpu_nanoseconds > 10**7 for g in (small, large)), 60
     )
     before = [group.statistics().cpu_nanoseconds for group in (small, large)]
     # As much work as it takes, not as much time: other processes may want this processor too.
@@ -623,7 +623,7 @@ def test_256_against_512_shares_on_one_processor_are_one_to_two(
     ratio = (after[1] - before[1]) / (after[0] - before[0])
     weights = [convert.shares_to_weight(shares) for shares in (256, 512)]
     expected = 2 if VERSION == 1 else weights[1] / weights[0]
-    assert expected * 0.8 < ratio < expected * 1.25
+    assert expected * 0.7 < ratio < expected * 1.4
     for group in (small, large):
         group.kill()
     for pid in list(inside.pids):

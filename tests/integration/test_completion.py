@@ -105,13 +105,8 @@ def zsh(zoo: Mydocker) -> Ask:
         child.expect_exact("> ")
         child.send(f"{line}\t")
         child.send("\x18=")  # what the cursor is at: comes after the completion is done
-        child.expect("(?s).*", timeout=5)
-        found = ""
-        while True:
-            try:
-                found += child.read_nonblocking(1 << 16, timeout=1.5)
-            except pexpect.TIMEOUT:
-                break
+        child.expect(r"point \d+ of \d+")
+        found = child.before or ""
         child.close(force=True)
         return found.replace("\x07", "").replace("\r", "\n").split()
 

@@ -79,7 +79,7 @@ class RunDetached(Scenario):
     words: Words = ("run", "-d", "true")
 
     def settle(self) -> None:
-        wait_until(lambda: not processes(self.mydocker), 5)
+        wait_until(lambda: not processes(self.mydocker))
 
 
 class RunWithEverything(Scenario):
@@ -357,9 +357,9 @@ class Exec(Scenario):
         # Of the container only its own process is left, and of mydocker only its monitor.
         group = cgroups.group(self.mydocker.cgroup_parent, self.container.id)
         assert self.container.alive()
-        wait_until(lambda: group.processes() == [self.container.pid], 5)
+        wait_until(lambda: group.processes() == [self.container.pid])
         ours = [self.container.monitor_pid]
-        wait_until(lambda: processes(self.mydocker) == ours, 5)
+        wait_until(lambda: processes(self.mydocker) == ours)
 
 
 class ExecDetached(Exec):
@@ -581,7 +581,7 @@ def sweep(scenario: Scenario, points: list[str]) -> list[str]:
                         store.verify(image)
                         verified.add(image.id)
                 scenario.legitimate()
-                wait_until(lambda: not remains(mydocker) or scenario.keeps, 5)
+                wait_until(lambda: not remains(mydocker) or scenario.keeps)
                 assert Path("/proc/self/mountinfo").read_text() == mounts
             except AssertionError as error:
                 text = " ".join(str(error).split())

@@ -14,7 +14,7 @@ import pytest
 
 from mydocker import cgroups
 from mydocker.linux import process
-from tests.conftest import LAUNCHER, Mydocker, wait_until
+from tests.conftest import LAUNCHER, Mydocker, has_open, settled, wait_until
 
 WAITS = ("sh", "-c", "trap 'exit 5' TERM; trap 'exit 6' INT; echo up; while :; do sleep 0.02; done")
 """A command that hears SIGTERM and SIGINT."""
@@ -266,9 +266,8 @@ def test_a_paused_container_stands_still(mydocker: Mydocker) -> None:
     assert mydocker.ok("pause", "bird") == "bird\n"
     assert (status(mydocker), group(mydocker).frozen()) == ("paused", True)
     assert "(Paused)" in mydocker.ok("ps")
-    time.sleep(0.05)  # what it had written, its monitor may still be reading
-    before = log(mydocker)
-    time.sleep(0.1)
+    before = settled(lambda: log(mydocker))  # its monitor may still be reading what it had written
+    time.sleep(0.2)
     assert log(mydocker) == before
     assert mydocker.fails(1, "pause", "bird") == "mydocker: pause: bird: is paused already"
     assert mydocker.ok("unpause", "bird") == "bird\n"
@@ -389,7 +388,7 @@ def test_always_restarts_until_it_is_stopped_by_hand(policy: str, mydocker: Mydo
 def restarting(mydocker: Mydocker, name: str = "bird") -> None:
     """A container in the pause between two lives."""
     mydocker.ok("run", "-d", "--name", name, "--restart", "always", "false")
-    wait_until(lambda: record(mydocker, name)["restartCount"] >= 4)  # the next pause is 0.8 s
+    wait_until(lambda: record(mydocker, name)["restartCount"] >= 6)  # the next pause is 3.2 s
     wait_until(lambda: status(mydocker, name) == "restarting")
 
 
@@ -448,7 +447,7 @@ def test_wait_for_one_that_removes_itself_still_has_its_code(mydocker: Mydocker)
     mydocker.ok("run", "-d", "--rm", "--name", "bird", *WAITS)
     wait_up(mydocker)
     waiting = [mydocker.start("wait", "bird") for _ in range(3)]
-    time.sleep(0.2)
+    wait_until(lambda: all(has_open(each.pid, "[pidfd]") for each in waiting))
     mydocker.ok("stop", "bird")
     for each in waiting:
         assert each.communicate(timeout=20) == ("5\n", "")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from tests.conftest import Mydocker, wait_until
+from tests.conftest import Mydocker, has_open, settled, wait_until
 
 PROMPT = "/ # "
 
@@ -39,11 +39,17 @@ def ends(terminal: pexpect.spawn[str]) -> int:
     return terminal.exitstatus
 
 
-def descriptors(mydocker: Mydocker, name: str = "bird") -> int:
-    """How many the monitor has open."""
+def monitor(mydocker: Mydocker, name: str = "bird") -> int:
     identity = os.readlink(mydocker.root / "names" / name)
     known = json.loads((mydocker.root / "containers" / identity / "container.json").read_text())
-    return len(os.listdir(f"/proc/{known['monitorPid']}/fd"))
+    return int(known["monitorPid"])
+
+
+def descriptors(mydocker: Mydocker) -> int:
+    """How many the monitor has open, once it waits for the container's end: by a pidfd."""
+    pid = monitor(mydocker)
+    wait_until(lambda: has_open(pid, "[pidfd]"))
+    return len(os.listdir(f"/proc/{pid}/fd"))
 
 
 def test_a_shell_in_the_background_can_be_typed_at_left_and_come_back_to(
@@ -185,7 +191,9 @@ def test_who_is_killed_while_the_container_waits_for_it_lets_it_go_on(mydocker: 
     assert stuck.stdin
     stuck.stdin.write("go\n")
     stuck.stdin.flush()
-    time.sleep(0.3)
+    (log,) = mydocker.root.glob("containers/*/log.json")
+    wait_until(lambda: log.stat().st_size)
+    settled(lambda: log.stat().st_size)
     stuck.kill()
     stuck.communicate(timeout=20)
     assert mydocker.ok("wait", "bird") == "4\n"
@@ -213,12 +221,18 @@ def test_a_container_in_front_of_somebody_can_be_watched_from_elsewhere(mydocker
 
 @pytest.mark.parametrize("flags", [("-d",), ("-d", "-t")])
 def test_without_i_there_is_nothing_to_type_at(flags: tuple[str, ...], mydocker: Mydocker) -> None:
-    mydocker.ok("run", *flags, "--name", "bird", "sh", "-c", "sleep 0.5; cat; echo end")
+    script = "mkfifo /go; echo up; read x < /go; cat; echo end"
+    mydocker.ok("run", *flags, "--name", "bird", "sh", "-c", script)
     if "-t" in flags:  # its terminal would wait for a key
         mydocker.ok("kill", "bird")
         return
-    done = mydocker.run("attach", "bird", input="typed\n")
-    assert (done.returncode, done.stdout) == (0, "end\n")
+    wait_until(lambda: mydocker.ok("logs", "bird") == "up\n")
+    before = descriptors(mydocker)
+    watching = mydocker.start("attach", "bird", stdin=subprocess.PIPE)
+    wait_until(lambda: descriptors(mydocker) > before)
+    mydocker.ok("exec", "bird", "sh", "-c", "echo > /go")
+    assert watching.communicate("typed\n", timeout=20)[0] == "end\n"
+    assert watching.returncode == 0
 
 
 def test_who_cannot_be_attached_to(mydocker: Mydocker) -> None:
@@ -239,8 +253,6 @@ def test_when_the_monitor_is_killed_attach_ends_with_the_code_of_a_killed(
     before = descriptors(mydocker)
     watching = mydocker.start("attach", "bird")
     wait_until(lambda: descriptors(mydocker) > before)
-    identity = os.readlink(mydocker.root / "names/bird")
-    path = mydocker.root / "containers" / identity / "container.json"
-    os.kill(json.loads(path.read_text())["monitorPid"], signal.SIGKILL)
+    os.kill(monitor(mydocker), signal.SIGKILL)
     watching.communicate(timeout=20)
     assert watching.returncode == 137

@@ -6,7 +6,7 @@ import json
 import re
 import time
 
-from tests.conftest import Mydocker, wait_until
+from tests.conftest import Mydocker, has_open, wait_until
 
 PAST = ("--since", "1h", "--until", "0s")
 
@@ -50,7 +50,8 @@ def test_what_is_to_come_is_told_as_it_comes(mydocker: Mydocker) -> None:
     mydocker.ok("run", "--name", "before", "true")
     following = mydocker.start("events", "--format", "{{.Action}} {{.Actor.Attributes.name}}")
     assert following.stdout
-    time.sleep(0.3)  # until it listens: what happened before is not told
+    # It listens: what happened before is not told.
+    wait_until(lambda: has_open(following.pid, "events.jsonl"))
     mydocker.ok("run", "-d", "--name", "bird", "top")
     mydocker.ok("pause", "bird")
     mydocker.ok("rm", "-f", "bird")

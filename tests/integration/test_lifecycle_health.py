@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mydocker.rootfs.store import Store
-from tests.conftest import Mydocker, wait_until
+from tests.conftest import Mydocker, settled, wait_until
 
 OFTEN = ("--health-interval", "50ms")
 
@@ -72,8 +72,7 @@ def test_nobody_asks_while_it_is_paused_and_a_new_life_begins_anew(mydocker: Myd
     mydocker.ok("run", "-d", "--name", "bird", *flags, "top")
     wait_until(lambda: health(mydocker) == "healthy")
     mydocker.ok("pause", "bird")
-    time.sleep(0.15)  # one that was under way may have been told
-    before = record(mydocker)["healthLog"]
+    before = settled(lambda: record(mydocker)["healthLog"])  # one may have been under way
     time.sleep(0.2)
     assert record(mydocker)["healthLog"] == before
     mydocker.ok("unpause", "bird")

@@ -20,7 +20,7 @@ import pytest
 
 from mydocker import cgroups
 from mydocker.linux import process
-from tests.conftest import Mydocker, wait_until
+from tests.conftest import Mydocker, settled, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -283,12 +283,12 @@ def grows_nothing(mydocker: Mydocker, count: int) -> None:
     cycles(mydocker, 2)
     long = next(known for known in records(mydocker) if known["name"] == "long")
     fds = f"/proc/{long['monitorPid']}/fd"
-    before, open_before = footprint(mydocker), len(os.listdir(fds))
+    before, open_before = settled(lambda: (footprint(mydocker), len(os.listdir(fds))))
     for _ in range(count // 10):
         cycles(mydocker, 10)
         mydocker.ok("restart", "-t", "0", "long")
-    assert footprint(mydocker) == before
-    assert len(os.listdir(fds)) == open_before
+    wait_until(lambda: footprint(mydocker) == before)
+    wait_until(lambda: len(os.listdir(fds)) == open_before)
 
 
 def test_forty_containers_come_and_go_and_leave_nothing(mydocker: Mydocker) -> None:

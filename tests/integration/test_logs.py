@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import LAUNCHER, Mydocker, settle, stock, wait_until
+from tests.conftest import LAUNCHER, Mydocker, has_open, settle, stock, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ def zoo(tmp_path_factory: pytest.TempPathFactory, stocked_root: Path) -> Iterato
     """A container that has written ten lines to stdout and one to stderr."""
     instance = Mydocker(tmp_path_factory.mktemp("zoo"))
     stock(instance, stocked_root)
-    script = "echo wrong >&2; sleep 0.1; seq 1 9; sleep 0.1; printf ten"
+    script = "echo wrong >&2; sleep 0.5; seq 1 9; sleep 0.5; printf ten"
     flags = ("-l", "app=web", "-e", "A=b c", "--log-opt", "labels=app,nope", "--log-opt", "env=A")
     instance.run("run", "--name", "bird", *flags, "sh", "-c", script)
     yield instance
@@ -180,13 +180,14 @@ def test_a_follower_sees_each_line_and_ends_with_the_container(mydocker: Mydocke
     mydocker.ok("rm", "bird")
     script = "mkfifo /go; echo ready; read x < /go; echo $x; printf last"
     mydocker.ok("run", "-d", "--name", "bird", "sh", "-c", script)
+    wait_until(lambda: mydocker.ok("logs", "bird") == "ready\n")
     following = mydocker.start("logs", "-f", "bird")
     late = mydocker.start("logs", "-f", "--tail", "0", "bird")
     assert following.stdout
     assert following.stdout.readline() == "ready\n"
     assert following.poll() is None
     (fifo,) = mydocker.root.glob("containers/*/upper/go")
-    time.sleep(0.3)  # the other follower has begun by then
+    wait_until(lambda: has_open(late.pid, "log.json"))
     pid = json.loads(mydocker.ok("inspect", "bird"))[0]["pid"]
     Path(f"/proc/{pid}/root/go").write_text("now\n")
     assert fifo.is_fifo()
@@ -207,6 +208,7 @@ def test_a_follower_ends_when_the_container_is_removed(mydocker: Mydocker) -> No
 
 def test_a_follower_ends_when_its_time_has_come(mydocker: Mydocker) -> None:
     mydocker.ok("run", "-d", "--name", "bird", "sh", "-c", "echo a; exec sleep 99")
+    wait_until(lambda: mydocker.ok("logs", "bird") == "a\n")
     until = f"{time.time() + 0.5:.3f}"
     assert mydocker.ok("logs", "-f", "--until", until, "bird") == "a\n"
     assert mydocker.ok("ps", "-q") != ""
@@ -224,11 +226,19 @@ def test_a_follower_can_be_stopped(mydocker: Mydocker) -> None:
 
 def test_a_follower_reads_on_where_the_log_was_rotated(mydocker: Mydocker) -> None:
     """Each line once and in order, although no file holds more than some forty of them."""
-    script = "for i in $(seq 1 60); do seq $((i * 10)) $((i * 10 + 9)); usleep 20000; done"
-    limits = ("--log-opt", "max-size=4k", "--log-opt", "max-file=3")
+    lines = "for i in $(seq 1 60); do seq $((i * 10)) $((i * 10 + 9)); usleep 20000; done"
+    script = f"mkfifo /go; echo ready; read x < /go; {lines}"
+    limits = ("--log-opt", "max-size=4k", "--log-opt", "max-file=8")
     mydocker.ok("run", "-d", "--name", "bird", *limits, "sh", "-c", script)
-    told = mydocker.ok("logs", "-f", "bird")
+    following = mydocker.start("logs", "-f", "bird")
+    assert following.stdout
+    assert following.stdout.readline() == "ready\n"
+    assert has_open(following.pid, "log.json")
+    pid = mydocker.inspect("bird")["pid"]
+    Path(f"/proc/{pid}/root/go").write_text("now\n")
+    told, _ = following.communicate(timeout=60)
     assert told.split() == [str(number) for number in range(10, 610)]
+    assert "10" not in mydocker.ok("logs", "bird").split()  # the first file is gone
 
 
 def test_a_follower_stays_through_restarts_and_ends_with_the_last(mydocker: Mydocker) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -115,12 +114,16 @@ def test_3_2_256_against_512_shares_are_one_to_two(mydocker: Mydocker) -> None:
         groups.append(cgroups.group(mydocker.cgroup_parent, identity))
     wait_until(lambda: all(group.statistics().cpu_nanoseconds > 10**8 for group in groups))
     before = [group.statistics().cpu_nanoseconds for group in groups]
-    time.sleep(3)
-    small, large = (
-        group.statistics().cpu_nanoseconds - old for group, old in zip(groups, before, strict=True)
-    )
+
+    def used() -> list[int]:
+        now = [group.statistics().cpu_nanoseconds for group in groups]
+        return [new - old for new, old in zip(now, before, strict=True)]
+
+    # As much work as it takes, not as much time: other processes may want this processor too.
+    wait_until(lambda: used()[1] > 15 * 10**8, 60)
+    small, large = used()
     expected = 59 / 35 if groups[0].has("cpu.weight") else 2.0
-    assert expected * 0.8 < large / small < expected * 1.25
+    assert expected * 0.7 < large / small < expected * 1.4
 
 
 def test_3_2_alone_a_small_share_gets_all_there_is(mydocker: Mydocker) -> None:

@@ -25,7 +25,7 @@ def zoo(tmp_path_factory: pytest.TempPathFactory, stocked_root: Path) -> Iterato
     stock(instance, stocked_root)
     spin = "while :; do :; done"
     instance.ok("run", "-d", "--name", "mill", "--cpus", "0.5", "sh", "-c", spin)
-    hold = "head -c 20m /dev/zero > /dev/shm/x; sleep 99 & sleep 99 & echo ready; wait"
+    hold = "head -c 20m /dev/zero > /dev/shm/x; sleep 1000 & sleep 1000 & echo ready; wait"
     instance.ok("run", "-d", "--name", "pond", "-m", "80m", "sh", "-c", hold)
     instance.ok("run", "--name", "husk", "true")
     wait_until(lambda: instance.ok("logs", "pond") == "ready\n", seconds=60)

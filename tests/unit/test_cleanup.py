@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from typing import TYPE_CHECKING
+
 import pytest
 
+from mydocker.errors import interrupt
 from mydocker.linux.cleanup import Cleanup
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def fail(text: str) -> None:
@@ -52,3 +60,20 @@ def test_an_error_inside_stays_the_error_and_the_failure_is_noted() -> None:
     with pytest.raises(KeyError) as caught:
         half_way()
     assert caught.value.__notes__ == ["and while cleaning up: then"]
+
+
+def test_a_second_ctrl_c_does_not_end_the_undoing_of_the_first(
+    forked: Callable[[Callable[[], None]], int],
+) -> None:
+    def main() -> None:
+        signal.signal(signal.SIGINT, interrupt)
+        done: list[int] = []
+        try:
+            with Cleanup() as undo:
+                undo.push(done.append, 1)
+                undo.push(signal.raise_signal, signal.SIGINT)
+                signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            os._exit(0 if done else 1)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(forked(main), 0)[1]) == 0

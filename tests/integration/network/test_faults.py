@@ -50,7 +50,7 @@ class RunDetached(RunPublished):
     words: Words = ("run", "-d", "-net", "net1", "-p", "8080:80", "true")
 
     def settle(self) -> None:
-        wait_until(lambda: not processes(self.mydocker), 5)  # which hold the port until they end
+        wait_until(lambda: not processes(self.mydocker))  # which hold the port until they end
 
 
 class Connect(OnNetwork):
