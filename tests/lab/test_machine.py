@@ -41,6 +41,14 @@ class Clone:
             "LANG": "C.UTF-8",
         }
 
+    def has_vagrant(self, provider: str) -> None:
+        """A machine of Vagrant's: known from .vagrant, reached by ssh."""
+        identity = self.path / f".vagrant/machines/default/{provider}/id"
+        identity.parent.mkdir(parents=True)
+        identity.write_text("0815")
+        self.program("vagrant", "echo 'Host default'; echo '  HostName 192.0.2.1'")
+        self.program("ssh", SSH)
+
     def program(self, name: str, script: str) -> None:
         """Put a program before the host's own of that name."""
         path = self.programs / name
@@ -109,11 +117,7 @@ esac
 
 def test_output_and_exit_code_come_through_the_tree_goes_first(clone: Clone) -> None:
     """Vagrant's machine: known from .vagrant, reached by ssh. make's words go along."""
-    identity = clone.path / ".vagrant/machines/default/libvirt/id"
-    identity.parent.mkdir(parents=True)
-    identity.write_text("0815")
-    clone.program("vagrant", "echo 'Host default'; echo '  HostName 192.0.2.1'")
-    clone.program("ssh", SSH)
+    clone.has_vagrant("libvirt")
     clone.program("rsync", 'echo "$@" >>"$HOME/synced"')
     done = clone.types("make", "--no-print-directory", "ch5", "STEP=5.1", "V=1")
     assert done.stdout == "output\n"
@@ -130,11 +134,7 @@ def test_output_and_exit_code_come_through_the_tree_goes_first(clone: Clone) -> 
 
 
 def test_windows_line_endings_are_told_before_bash_stumbles(clone: Clone) -> None:
-    identity = clone.path / ".vagrant/machines/default/virtualbox/id"
-    identity.parent.mkdir(parents=True)
-    identity.write_text("0815")
-    clone.program("vagrant", "echo 'Host default'")
-    clone.program("ssh", SSH)
+    clone.has_vagrant("virtualbox")
     script = clone.path / "lab/provision.sh"
     script.write_bytes(script.read_bytes().replace(b"\n", b"\r\n"))
     assert "Windows line endings" in clone.fails("lab/mydocker-lab", "ch5")
